@@ -1,0 +1,29 @@
+"""Exponential-family geometry: families, latent-variable models and their fitting, in JAX."""
+
+from .families.base import AbstractExponentialFamily as AbstractExponentialFamily
+from .families.bernoulli import Bernoulli as Bernoulli
+from .families.categorical import Categorical as Categorical
+from .families.normal import Normal as Normal
+from .families.poisson import Poisson as Poisson
+from .families.product import Product as Product
+from .families.product import Replicated as Replicated
+from .geometry.points import Mean as Mean
+from .geometry.points import Natural as Natural
+from .geometry.points import gradient as gradient
+from .geometry.structures import Diagonal as Diagonal
+from .geometry.structures import Identity as Identity
+from .geometry.structures import PositiveDefinite as PositiveDefinite
+from .geometry.structures import Scale as Scale
+from .harmonium.hierarchical import Hierarchical as Hierarchical
+from .harmonium.linear_gaussian import LinearGaussian as LinearGaussian
+from .harmonium.mixture import Mixture as Mixture
+from .models.factor_analysis import factor_analysis as factor_analysis
+from .models.factor_analysis import mixture_of_factor_analyzers as mixture_of_factor_analyzers
+from .models.factor_analysis import probabilistic_pca as probabilistic_pca
+from .models.hmog.analytic import AnalyticHMoG as AnalyticHMoG
+from .models.hmog.analytic import analytic_hmog as analytic_hmog
+from .models.hmog.differentiable import DifferentiableHMoG as DifferentiableHMoG
+from .models.hmog.differentiable import differentiable_hmog as differentiable_hmog
+from .models.hmog.symmetric import SymmetricHMoG as SymmetricHMoG
+from .models.hmog.symmetric import symmetric_hmog as symmetric_hmog
+from .priors.conjugate import ConjugatePrior as ConjugatePrior

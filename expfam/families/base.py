@@ -1,0 +1,519 @@
+"""Exponential families: densities p(x; θ) = μ(x) exp(⟨θ, s(x)⟩ − ψ(θ)) and everything they imply.
+
+Public methods check, explain and vectorize, once, here. Private kernels (`_log_normalizer`, …) are
+for one data point, on raw coordinates, without checks; they are what a family has to supply.
+"""
+
+from abc import abstractmethod
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Key, PyTree
+
+from ..geometry.checks import require
+from ..geometry.manifold import AbstractManifold
+from ..geometry.points import Mean, Natural, pairing
+from ..priors.conjugate import ConjugatePrior
+from .support import check_data, check_rows, check_weights
+
+C = TypeVar("C")
+Data = Any  # an array, or a tuple of data, structured like the family's `support`
+
+
+class AbstractExponentialFamily(AbstractManifold[C]):
+    """An exponential family, of which some statistics may be latent.
+
+    Attributes:
+        support: describes a complete data point; a tree of `Support`.
+        observed_support: describes what is observed of it; the same where nothing is latent.
+    """
+
+    support: eqx.AbstractVar[Any]
+    observed_support: eqx.AbstractVar[Any]
+
+    # ---------------------------------------------------------------- kernels, one data point
+
+    @abstractmethod
+    def _sufficient_statistic(self, x: Data) -> C:
+        """s(x)."""
+
+    @abstractmethod
+    def _log_base_measure(self, x: Data) -> Float[Array, ""]:
+        """log μ(x)."""
+
+    @abstractmethod
+    def _log_normalizer(self, coords: C) -> Float[Array, ""]:
+        """ψ(θ); its derivative must be exact."""
+
+    @abstractmethod
+    def _log_normalizer_given(self, coords: C, x: Data) -> Float[Array, ""]:
+        """ψ(θ | x), x being what is observed; its derivative must be exact."""
+
+    @abstractmethod
+    def _log_density(self, coords: C, x: Data) -> Float[Array, ""]:
+        """log p(x; θ) of a complete data point."""
+
+    @abstractmethod
+    def _log_observable_density(self, coords: C, x: Data) -> Float[Array, ""]:
+        """ψ(θ | x) − ψ(θ), computed without cancellation where there is a way."""
+
+    @abstractmethod
+    def _maximize(self, means: C, start: C | None) -> C:
+        """(∇ψ)⁻¹(η); `start` is where an iteration, or what η leaves undetermined, comes from."""
+
+    @abstractmethod
+    def _entropy(self, coords: C) -> Float[Array, ""]:
+        """−E[log p(x)] of a complete data point."""
+
+    @abstractmethod
+    def _in_domain(self, coords: C) -> Bool[Array, ""]:
+        """Whether ψ(θ) is finite."""
+
+    @abstractmethod
+    def _sample(self, key: Key[Array, ""], coords: C) -> Data:
+        """One draw of a complete data point."""
+
+    @abstractmethod
+    def _observe(self, x: Data) -> Data:
+        """What is observed of a complete data point."""
+
+    @abstractmethod
+    def _features(self, x: Data) -> Float[Array, " features"]:
+        """What is observed, as a vector in which distances make sense (for k-means++)."""
+
+    @abstractmethod
+    def _initialize(self, key: Key[Array, ""]) -> C:
+        """A random point of the domain."""
+
+    @abstractmethod
+    def _initialize_from_sample(
+        self, key: Key[Array, ""], xs: Data, weights: Float[Array, " n"]
+    ) -> C:
+        """A point to start a fit from."""
+
+    @abstractmethod
+    def _to_unconstrained(self, coords: C) -> PyTree[Array]:
+        """Free parameters of a point of the domain, of any real value."""
+
+    @abstractmethod
+    def _from_unconstrained(self, free: PyTree[Array]) -> C:
+        """The point with the given free parameters."""
+
+    @abstractmethod
+    def _whiten(self, means: C) -> C:
+        """The same distribution of what is observed, with latent variables in a standard form."""
+
+    # ---------------------------------------------------------------- densities and statistics
+
+    def sufficient_statistic(self, x: Data) -> Mean[C]:
+        """The sufficient statistic s(x) of one complete data point.
+
+        Args:
+            x: one data point, structured like `support`.
+
+        Returns:
+            s(x), in mean coordinates.
+        """
+        x, batch = check_data(x, self.support, self._owner("sufficient_statistic"), "x")
+        if batch:
+            raise ValueError(
+                f"{self._owner('sufficient_statistic')}: `x` must be one data point, but has "
+                f"leading axes {batch}; use average_sufficient_statistic, or jax.vmap."
+            )
+        return Mean(self._sufficient_statistic(x))
+
+    def average_sufficient_statistic(self, xs: Data, weights: Array | None = None) -> Mean[C]:
+        """The (weighted) average of the sufficient statistic over rows of complete data.
+
+        Args:
+            xs: rows, with one leading axis n.
+            weights: n numbers, not negative; equal where not given.
+
+        Returns:
+            The average, in mean coordinates.
+        """
+        owner = self._owner("average_sufficient_statistic")
+        xs, n = check_rows(xs, self.support, owner)
+        return Mean(_average_statistic(self, xs, check_weights(weights, n, float, owner)))
+
+    def log_base_measure(self, x: Data) -> Float[Array, "*batch"]:
+        """log μ(x), with μ the density of the base measure against Lebesgue or counting measure.
+
+        Args:
+            x: complete data points, structured like `support`, with any leading axes.
+        """
+        x, batch = check_data(x, self.support, self._owner("log_base_measure"), "x")
+        return over_data(type(self)._log_base_measure, len(batch))(self, x)
+
+    def log_normalizer(self, params: Natural[C]) -> Float[Array, ""]:
+        """The log-normalizer ψ(θ) = log ∫ μ(x) exp⟨θ, s(x)⟩ dx."""
+        self._check_point(params, Natural, "log_normalizer", "params")
+        return _log_normalizer(self, params.coords)
+
+    def log_normalizer_given(self, params: Natural[C], x: Data) -> Float[Array, "*batch"]:
+        """The log-normalizer given what was observed, ψ(θ | x).
+
+        Mathematically, ψ(θ | x) = log ∫ μ(x, z) exp⟨θ, s(x, z)⟩ dz over everything not observed. Its
+        gradient in θ is the expectation of the complete statistic given x.
+
+        Args:
+            params: natural coordinates.
+            x: observations, structured like `observed_support`, with any leading axes.
+        """
+        return self._per_datum("log_normalizer_given", params, x, self.observed_support)
+
+    def log_density(self, params: Natural[C], x: Data) -> Float[Array, "*batch"]:
+        """The log-density of complete data points.
+
+        Mathematically, log p(x; θ) = ⟨θ, s(x)⟩ + log μ(x) − ψ(θ).
+
+        Args:
+            params: natural coordinates.
+            x: complete data points, structured like `support`, with any leading axes.
+        """
+        return self._per_datum("log_density", params, x, self.support)
+
+    def density(self, params: Natural[C], x: Data) -> Float[Array, "*batch"]:
+        """The density of complete data points; see `log_density`."""
+        return jnp.exp(self._per_datum("log_density", params, x, self.support))
+
+    # ---------------------------------------------------------------- charts
+
+    def to_mean(self, params: Natural[C]) -> Mean[C]:
+        """Mean coordinates η = ∇ψ(θ) = E[s(x)]."""
+        self._check_point(params, Natural, "to_mean", "params")
+        return Mean(_to_mean(self, params.coords))
+
+    def to_natural(self, means: Mean[C]) -> Natural[C]:
+        """Natural coordinates θ = (∇ψ)⁻¹(η), in closed form or by a convex solve.
+
+        Raises:
+            ValueError: where no finite θ has these means, because they lie on the boundary of, or
+                outside, the set of possible expectations (RuntimeError under `jit`).
+        """
+        self._check_point(means, Mean, "to_natural", "means")
+        coords, valid = _to_natural(self, means.coords)
+        return require(
+            Natural(coords),
+            valid,
+            f"{self._owner('to_natural')}: `means` must lie inside the set of possible "
+            "expectations, but no natural coordinates have these means up to rounding: a variance "
+            "or a probability is zero or negative, or the numbers are not finite.",
+        )
+
+    def negative_entropy(self, means: Mean[C]) -> Float[Array, ""]:
+        """The convex conjugate φ(η) = ⟨θ, η⟩ − ψ(θ) of the log-normalizer, at θ = (∇ψ)⁻¹(η).
+
+        It is E[log p(x) − log μ(x)], the negative entropy relative to the base measure.
+        """
+        params = self.to_natural(means)
+        return pairing(params.coords, means.coords) - _log_normalizer(self, params.coords)
+
+    def entropy(self, params: Natural[C]) -> Float[Array, ""]:
+        """The entropy −E[log p(x)] of a complete data point, against Lebesgue or counting measure."""
+        self._check_point(params, Natural, "entropy", "params")
+        return _entropy(self, params.coords)
+
+    def kl_divergence(self, p: Natural[C], q: Natural[C]) -> Float[Array, ""]:
+        """The Kullback–Leibler divergence KL(p ‖ q) = ψ(q) − ψ(p) − ⟨q − p, ∇ψ(p)⟩."""
+        self._check_point(p, Natural, "kl_divergence", "p")
+        self._check_point(q, Natural, "kl_divergence", "q")
+        return _kl_divergence(self, p.coords, q.coords)
+
+    def fisher_information(self, params: Natural[C]) -> Float[Array, "dim dim"]:
+        """The Fisher information ∇²ψ(θ), in the coordinates of `flatten`.
+
+        It is the covariance of the flattened sufficient statistic.
+        """
+        self._check_point(params, Natural, "fisher_information", "params")
+        return _fisher_information(self, params.coords)
+
+    def in_domain(self, params: Natural[C]) -> Bool[Array, ""]:
+        """Whether a point has a finite log-normalizer, so that it is a distribution."""
+        self._check_point(params, Natural, "in_domain", "params")
+        return _in_domain(self, params.coords)
+
+    # ---------------------------------------------------------------- sampling and estimation
+
+    def sample(
+        self, key: Key[Array, ""], params: Natural[C], shape: tuple[int, ...] = ()
+    ) -> Data:
+        """Draw complete data points.
+
+        Args:
+            key: JAX random key.
+            params: natural coordinates.
+            shape: leading axes of the result.
+
+        Returns:
+            Data structured like `support`, with leading axes `shape`.
+        """
+        self._check_point(params, Natural, "sample", "params")
+        return _sample(self, tuple(shape), key, params.coords)
+
+    def maximum_likelihood(self, xs: Data, weights: Array | None = None) -> Natural[C]:
+        """The maximum-likelihood estimate from complete data: `to_natural` of the average statistic.
+
+        Args:
+            xs: rows of complete data, with one leading axis n.
+            weights: n numbers, not negative; equal where not given.
+
+        Raises:
+            ValueError: where the maximum is not attained inside the family, e.g. a singular
+                covariance or an event that never occurred (RuntimeError under `jit`).
+        """
+        return self.to_natural(self.average_sufficient_statistic(xs, weights))
+
+    def initialize(self, key: Key[Array, ""]) -> Natural[C]:
+        """A random point of the domain, of unit scale."""
+        return Natural(_initialize(self, key))
+
+    def initialize_from_sample(
+        self, key: Key[Array, ""], xs: Data, weights: Array | None = None
+    ) -> Natural[C]:
+        """A point to start a fit from.
+
+        Without latent variables that is the maximum-likelihood estimate; for models with latent
+        variables see the class.
+
+        Args:
+            key: JAX random key.
+            xs: rows of observations, with one leading axis n.
+            weights: n numbers, not negative; equal where not given.
+        """
+        owner = self._owner("initialize_from_sample")
+        xs, n = check_rows(xs, self.observed_support, owner)
+        checked = check_weights(weights, n, float, owner)
+        coords, valid = _initialize_from_sample(self, key, xs, checked)
+        return require(Natural(coords), valid, f"{owner}: no start was found; {DEGENERATE}")
+
+    # ---------------------------------------------------------------- shared by public methods
+
+    def _expectation(
+        self, coords: C, xs: Data, weights: Float[Array, " n"] | None, block_size: int | None = None
+    ) -> tuple[Float[Array, ""], C]:
+        # Mean of ψ(θ | x) over rows, and its gradient: the expected complete statistics. Written
+        # once for all models; rows are walked in blocks, so that temporaries stay bounded.
+        n = jax.tree.leaves(xs)[0].shape[0]
+        share = _shares(weights, n, _dtype_of(coords, xs))
+        size = n if block_size is None else min(block_size, n)
+
+        def total(params: C, rows: Data, parts: Array) -> Array:
+            values = jax.vmap(lambda x: self._log_normalizer_given(params, x))(rows)
+            return jnp.dot(parts, values)
+
+        if size == n:
+            return jax.value_and_grad(total)(coords, xs, share)
+
+        def step(carry: Any, start: Array) -> tuple[Any, None]:
+            # The last block overlaps the one before it; rows met twice count once.
+            begin = jnp.minimum(start, n - size)
+            rows = jax.tree.map(lambda a: jax.lax.dynamic_slice_in_dim(a, begin, size), xs)
+            parts = jax.lax.dynamic_slice_in_dim(share, begin, size)
+            fresh = jnp.arange(size) + begin >= start
+            part = jax.value_and_grad(total)(coords, rows, jnp.where(fresh, parts, 0))
+            return jax.tree.map(jnp.add, carry, part), None
+
+        empty = jax.tree.map(jnp.zeros_like, (share[0], coords))
+        return jax.lax.scan(step, empty, jnp.arange(0, n, size))[0]
+
+    def _em_step(
+        self, coords: C, xs: Data, weights: Any, prior: Any, block_size: int | None = None
+    ) -> tuple[C, Float[Array, ""], Bool[Array, ""]]:
+        # One EM step: the next point, the objective of the present one per row (the mean
+        # log-likelihood, with a prior plus its log-density over n), and whether the next is valid.
+        value, means = self._expectation(coords, xs, weights, block_size)
+        normalizer = self._log_normalizer(coords)
+        objective = value - normalizer
+        if prior is not None:
+            n = jax.tree.leaves(xs)[0].shape[0] if weights is None else jnp.sum(weights)
+            objective = objective + prior._log_density(coords, normalizer) / n
+            means = prior._average(means, n)
+        else:
+            # Whitening keeps the likelihood; a prior tells latent frames apart, and sets its own.
+            means = self._whiten(means)
+        following = self._maximize(means, coords)
+        return following, objective, self._in_domain(following)
+
+    def _per_datum(
+        self, name: str, params: Natural[C], x: Data, support: Any
+    ) -> Float[Array, "*batch"]:
+        # The kernel "_name" of one data point, checked and mapped over leading axes of data.
+        self._check_point(params, Natural, name, "params")
+        x, batch = check_data(x, support, self._owner(name), "x")
+        return over_data(getattr(type(self), f"_{name}"), len(batch), 1)(self, params.coords, x)
+
+    def _owner(self, method: str) -> str:
+        return f"{type(self).__name__}.{method}"
+
+
+class AbstractObservedFamily(AbstractExponentialFamily[C]):
+    """A family of which everything is observed: ψ(θ | x) = ⟨θ, s(x)⟩ + log μ(x)."""
+
+    @property
+    def observed_support(self) -> Any:
+        """Everything: the same as `support`."""
+        return self.support
+
+    def _log_observable_density(self, coords: C, x: Data) -> Float[Array, ""]:
+        return self._log_density(coords, x)
+
+    def _observe(self, x: Data) -> Data:
+        return x
+
+    def _initialize_from_sample(
+        self, key: Key[Array, ""], xs: Data, weights: Float[Array, " n"]
+    ) -> C:
+        return self._maximize(_average_statistic(self, xs, weights), None)
+
+    def _whiten(self, means: C) -> C:
+        return means
+
+
+DEGENERATE = (
+    "the maximum of the likelihood is not attained: some covariance is singular or some "
+    "probability zero. Causes: fewer rows than dimensions, constant, duplicated or linearly "
+    "dependent columns, repeated rows, or a component that holds too few rows. Remedies: a prior, "
+    "e.g. prior=expfam.weak_prior(model, xs); fewer components; a smaller covariance structure; or "
+    "drop the columns."
+)
+
+
+def check_prior(family: AbstractExponentialFamily, prior: Any, method: str) -> None:
+    """Refuse a prior that is not a conjugate prior of a family.
+
+    Raises:
+        TypeError: another type.
+        ValueError: a prior of another family.
+    """
+    if prior is None:
+        return
+    if not isinstance(prior, ConjugatePrior):
+        raise TypeError(
+            f"{type(family).__name__}.{method}: `prior` must be an expfam.ConjugatePrior, but is of "
+            f"type {type(prior).__name__}."
+        )
+    family._check_point(prior.mean, Mean, method, "prior.mean")
+
+
+# Compiled bodies of the public methods. A family holds no arrays, so it is part of the cache key.
+
+
+def over_data(kernel: Callable[..., Any], n_axes: int, n_params: int = 0) -> Callable[..., Any]:
+    """A kernel (family, *parameters, datum), compiled and mapped over leading axes of the data.
+
+    Args:
+        kernel: for one data point; its identity is part of the compilation key.
+        n_axes: number of leading axes.
+        n_params: number of arguments between the family and the data.
+    """
+    return lambda family, *args: _map_data(kernel, n_axes, n_params, family, *args)
+
+
+def _map_data(kernel: Any, n_axes: int, n_params: int, family: Any, *args: Any) -> Any:
+    mapped = kernel
+    for _ in range(n_axes):
+        mapped = jax.vmap(mapped, in_axes=(None,) * (1 + n_params) + (0,))
+    return mapped(family, *args)
+
+
+_map_data = jax.jit(_map_data, static_argnums=(0, 1, 2))
+
+
+def _shares(weights: Array | None, n: int, dtype: Any) -> Float[Array, " n"]:
+    if weights is None:
+        return jnp.full((n,), 1 / n, dtype)
+    scaled = weights / jnp.max(weights)
+    return (scaled / jnp.sum(scaled)).astype(dtype)
+
+
+def _dtype_of(*trees: Any) -> Any:
+    floats = [leaf for leaf in jax.tree.leaves(trees) if jnp.issubdtype(leaf.dtype, jnp.floating)]
+    return jnp.result_type(*floats) if floats else jnp.result_type(float)
+
+
+@jax.jit
+def _average_statistic(family: Any, xs: Any, weights: Array | None) -> Any:
+    n = jax.tree.leaves(xs)[0].shape[0]
+
+    def average(leaf: Array) -> Array:
+        return jnp.tensordot(_shares(weights, n, leaf.dtype), leaf, axes=1)
+
+    return jax.tree.map(average, jax.vmap(family._sufficient_statistic)(xs))
+
+
+@jax.jit
+def _log_normalizer(family: Any, coords: Any) -> Array:
+    return family._log_normalizer(coords)
+
+
+@jax.jit
+def _to_mean(family: Any, coords: Any) -> Any:
+    return jax.grad(family._log_normalizer)(coords)
+
+
+@jax.jit
+def _to_natural(family: Any, means: Any) -> tuple[Any, Array]:
+    coords = family._maximize(means, None)
+    # What came back must have the means that were asked for.
+    returned = jax.grad(family._log_normalizer)(coords)
+    wanted, got = family._flatten(means, "mean"), family._flatten(returned, "mean")
+    tolerance = jnp.finfo(wanted.dtype).eps ** 0.5 * jnp.max(jnp.abs(wanted), initial=1.0)
+    return coords, family._in_domain(coords) & jnp.all(jnp.abs(wanted - got) <= tolerance)
+
+
+@jax.jit
+def _kl_divergence(family: Any, p: Any, q: Any) -> Array:
+    value, means = jax.value_and_grad(family._log_normalizer)(p)
+    difference = jax.tree.map(jnp.subtract, q, p)
+    return family._log_normalizer(q) - value - pairing(difference, means)
+
+
+@jax.jit
+def _fisher_information(family: Any, coords: Any) -> Array:
+    def potential(vector: Array) -> Array:
+        return family._log_normalizer(family._unflatten(vector, "natural"))
+
+    return jax.hessian(potential)(family._flatten(coords, "natural"))
+
+
+@jax.jit
+def _entropy(family: Any, coords: Any) -> Array:
+    return family._entropy(coords)
+
+
+@jax.jit
+def _in_domain(family: Any, coords: Any) -> Array:
+    return family._in_domain(coords)
+
+
+@jax.jit
+def _initialize(family: Any, key: Array) -> Any:
+    return family._initialize(key)
+
+
+@jax.jit
+def _initialize_from_sample(
+    family: Any, key: Array, xs: Any, weights: Array | None
+) -> tuple[Any, Array]:
+    n = jax.tree.leaves(xs)[0].shape[0]
+    parts = jnp.ones((n,), _dtype_of(xs)) if weights is None else weights.astype(_dtype_of(xs))
+    coords = family._initialize_from_sample(key, xs, parts)
+    return coords, family._in_domain(coords)
+
+
+def _sample(family: Any, shape: tuple[int, ...], key: Array, coords: Any) -> Any:
+    draw = family._sample
+    for size in reversed(shape):
+        draw = _repeat(draw, size)
+    return draw(key, coords)
+
+
+_sample = jax.jit(_sample, static_argnums=(1,))
+
+
+def _repeat(draw: Callable[..., Any], size: int) -> Callable[..., Any]:
+    return lambda key, coords: jax.vmap(draw, in_axes=(0, None))(jax.random.split(key, size), coords)

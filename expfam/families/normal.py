@@ -1,0 +1,277 @@
+"""The multivariate normal family, with a choice of covariance structure."""
+
+from typing import Any, final
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Key, PyTree
+
+from ..geometry.checks import require
+from ..geometry.points import Natural, pairing
+from ..geometry.spaces import Euclidean
+from ..geometry.structures import AbstractStructure, Leaf, PositiveDefinite
+from .base import AbstractObservedFamily
+from .support import Support
+
+_LOG_2_PI = 1.8378770664093453
+
+
+class NormalCoords(eqx.Module):
+    """Coordinates of a normal: first-order part, and second-order part as the structure stores it.
+
+    Attributes:
+        first: natural Σ⁻¹μ, mean E[x]; shape `(d,)`.
+        second: natural −Σ⁻¹/2, mean E[x xᵀ]; a leaf of the covariance structure.
+    """
+
+    first: Any
+    second: Any
+
+
+@final
+class Normal(AbstractObservedFamily[NormalCoords]):
+    """Normal distributions of vectors, N(x; μ, Σ) = exp(−½(x−μ)ᵀΣ⁻¹(x−μ)) / √|2πΣ|.
+
+    | | first | second |
+    | --- | --- | --- |
+    | natural θ | Σ⁻¹μ | −½Σ⁻¹ |
+    | mean η | μ | Σ + μμᵀ |
+    | statistic s(x) | x | xxᵀ |
+
+    The base measure is (2π)^(−d/2); with `Identity`, which has no second-order coordinates, it is
+    (2π)^(−d/2) exp(−½‖x‖²). With `Diagonal` and `Scale` the second-order part of the statistic is
+    restricted to x², and ‖x‖².
+
+    Attributes:
+        size: number of dimensions d.
+        structure: `PositiveDefinite()` (default), `Diagonal()`, `Scale()` or `Identity()`.
+
+    Example:
+        >>> import jax.numpy as jnp, expfam as ef
+        >>> normal = ef.Normal(2, ef.Diagonal())
+        >>> params = normal.from_mean_covariance(jnp.zeros(2), jnp.ones(2))
+        >>> float(normal.log_density(params, jnp.zeros(2)).round(3))
+        -1.838
+    """
+
+    size: int = eqx.field(static=True)
+    structure: AbstractStructure = PositiveDefinite()
+
+    def __check_init__(self) -> None:
+        """Refuse a size below one."""
+        if not isinstance(self.size, int) or self.size < 1:
+            raise ValueError(f"Normal: `size` must be an integer of at least 1, but is {self.size}.")
+        if not isinstance(self.structure, AbstractStructure):
+            raise TypeError(
+                "Normal: `structure` must be a covariance structure, e.g. expfam.Diagonal(), but is "
+                f"{self.structure!r}."
+            )
+
+    @property
+    def spaces(self) -> NormalCoords:
+        """ℝᵈ, and the space of the covariance structure."""
+        return NormalCoords(Euclidean((self.size,)), self.structure.space(self.size))
+
+    @property
+    def support(self) -> Support:
+        """Real vectors of length d."""
+        return Support((self.size,), "real")
+
+    # ---------------------------------------------------------------- usual parameters
+
+    def from_mean_covariance(
+        self, mean: Float[Array, " d"], covariance: Array | None = None
+    ) -> Natural[NormalCoords]:
+        """The normal with given mean and covariance.
+
+        Args:
+            mean: vector of shape `(d,)`.
+            covariance: matrix `(d, d)` for `PositiveDefinite`; vector `(d,)` of variances for
+                `Diagonal`; one variance for `Scale`; left out for `Identity`.
+
+        Raises:
+            ValueError: a wrong shape, or a covariance that is not positive definite.
+        """
+        space = self.structure.space(self.size)
+        shape = None if space is None else space.shape
+        given = None if covariance is None else jnp.shape(covariance)
+        if jnp.shape(mean) != (self.size,) or given != shape:
+            raise ValueError(
+                f"{self!r}.from_mean_covariance: `mean` must have shape ({self.size},) and "
+                f"`covariance` {'be left out' if shape is None else f'have shape {shape}'}, but "
+                f"they have shapes {jnp.shape(mean)} and {given}."
+            )
+        mean = jnp.asarray(mean)
+        leaf = None if covariance is None else jnp.asarray(covariance, mean.dtype)
+        if shape == ():
+            leaf = leaf * self.size
+        coords, valid = _from_moments(self, mean, leaf)
+        return require(
+            Natural(coords),
+            valid,
+            f"{self!r}.from_mean_covariance: `covariance` must be positive definite and finite.",
+        )
+
+    def mean_covariance(
+        self, params: Natural[NormalCoords]
+    ) -> tuple[Float[Array, " d"], Float[Array, "d d"]]:
+        """Mean vector `(d,)` and covariance matrix `(d, d)` of a normal."""
+        self._check_point(params, Natural, "mean_covariance", "params")
+        return _mean_covariance(self, params.coords)
+
+    # ---------------------------------------------------------------- kernels
+
+    def _sufficient_statistic(self, x: Array) -> NormalCoords:
+        return NormalCoords(x, self.structure.outer(x))
+
+    def _log_base_measure(self, x: Array) -> Array:
+        gaussian = 0.0 if self.structure.space(self.size) is not None else -0.5 * jnp.dot(x, x)
+        return gaussian - 0.5 * self.size * jnp.asarray(_LOG_2_PI, x.dtype)
+
+    def _log_normalizer(self, coords: NormalCoords) -> Array:
+        return _log_normalizer(self.structure, coords)
+
+    def _log_normalizer_given(self, coords: NormalCoords, x: Array) -> Array:
+        return _log_normalizer_given(self.structure, coords, x)
+
+    def _log_density(self, coords: NormalCoords, x: Array) -> Array:
+        return _log_density(self.structure, coords, x)
+
+    def _maximize(self, means: NormalCoords, start: NormalCoords | None) -> NormalCoords:
+        spread = self.structure.outer(means.first)
+        covariance = None if spread is None else means.second - spread
+        return self._from_moments(means.first, covariance, means.second)
+
+    def _from_moments(self, mean: Array, covariance: Leaf, second_moment: Leaf) -> NormalCoords:
+        # covariance and second moment as mean leaves
+        factor = self.structure.precision_factor(covariance, second_moment, self.size)
+        whitened = self.structure.apply_transposed(factor, mean)
+        return NormalCoords(
+            self.structure.apply(factor, whitened), self.structure.from_factor(factor)
+        )
+
+    def _moments(self, coords: NormalCoords) -> tuple[Array, Leaf]:
+        # mean vector, and covariance as a mean leaf
+        inverse = self.structure.invert(self.structure.factor(coords.second))
+        whitened = self.structure.apply(inverse, coords.first)
+        mean = self.structure.apply_transposed(inverse, whitened)
+        return mean, self.structure.covariance(inverse, self.size)
+
+    def _covariance_matrix(self, coords: NormalCoords) -> Array:
+        inverse = self.structure.invert(self.structure.factor(coords.second))
+        leaf = self.structure.covariance(inverse, self.size)
+        if leaf is None:
+            return jnp.eye(self.size, dtype=coords.first.dtype)
+        if leaf.ndim == 0:
+            return leaf / self.size * jnp.eye(self.size, dtype=leaf.dtype)
+        return leaf if leaf.ndim == 2 else jnp.diag(leaf)
+
+    def _entropy(self, coords: NormalCoords) -> Array:
+        log_det = self.structure.log_det(self.structure.factor(coords.second), self.size)
+        return jnp.asarray(0.5 * self.size * (1 + _LOG_2_PI), coords.first.dtype) - log_det
+
+    def _in_domain(self, coords: NormalCoords) -> Bool[Array, ""]:
+        return jnp.isfinite(_log_normalizer(self.structure, coords))
+
+    def _sample(self, key: Key[Array, ""], coords: NormalCoords) -> Array:
+        inverse = self.structure.invert(self.structure.factor(coords.second))
+        noise = jax.random.normal(key, (self.size,), coords.first.dtype)
+        whitened = self.structure.apply(inverse, coords.first) + noise
+        return self.structure.apply_transposed(inverse, whitened)
+
+    def _features(self, x: Array) -> Array:
+        return x
+
+    def _initialize(self, key: Key[Array, ""]) -> NormalCoords:
+        # A random mean near the origin, and a random covariance around the identity.
+        means, spread = jax.random.split(key)
+        mean = jax.random.normal(means, (self.size,))
+        rows = jax.random.normal(spread, (3 * self.size + 1, self.size))
+        covariance = rows.T @ rows / (3 * self.size + 1)
+        leaf = self.structure.restrict(covariance)
+        return self._from_moments(mean, leaf, leaf)
+
+    def _to_unconstrained(self, coords: NormalCoords) -> PyTree[Array]:
+        factor = self.structure.factor(coords.second)
+        return self._moments(coords)[0], self.structure.to_unconstrained(factor)
+
+    def _from_unconstrained(self, free: PyTree[Array]) -> NormalCoords:
+        mean, logs = free
+        factor = self.structure.from_unconstrained(logs)
+        whitened = self.structure.apply_transposed(factor, mean)
+        return NormalCoords(
+            self.structure.apply(factor, whitened), self.structure.from_factor(factor)
+        )
+
+
+# The kernels with exact derivatives. L Lᵀ = P = −2Θ, v = L⁻¹θ₁ = Lᵀμ.
+
+
+@jax.custom_jvp
+def _log_normalizer(structure: AbstractStructure, coords: NormalCoords) -> Float[Array, ""]:
+    # ψ(θ) = ½ θ₁ᵀP⁻¹θ₁ − ½ log|P| = ½‖v‖² − log|L|
+    factor = structure.factor(coords.second)
+    whitened = structure.apply(structure.invert(factor), coords.first)
+    return 0.5 * jnp.dot(whitened, whitened) - structure.log_det(factor, coords.first.shape[-1])
+
+
+@_log_normalizer.defjvp
+def _log_normalizer_jvp(primals: Any, tangents: Any) -> tuple[Array, Array]:
+    # dψ = ⟨dθ, η⟩, with η = (μ, Σ + μμᵀ), μ = L⁻ᵀv, Σ = L⁻ᵀL⁻¹. The term of μμᵀ is kept a quadratic
+    # form: its transpose under vmap is one matrix product over the rows.
+    structure, coords = primals
+    direction = tangents[1]
+    dim = coords.first.shape[-1]
+    factor = structure.factor(coords.second)
+    inverse = structure.invert(factor)
+    whitened = structure.apply(inverse, coords.first)
+    value = 0.5 * jnp.dot(whitened, whitened) - structure.log_det(factor, dim)
+    mean = structure.apply_transposed(inverse, whitened)
+    spread = pairing(direction.second, structure.covariance(inverse, dim))
+    slope = jnp.dot(direction.first, mean) + structure.quadratic(direction.second, mean) + spread
+    return value, slope
+
+
+def _log_density(
+    structure: AbstractStructure, coords: NormalCoords, x: Float[Array, " d"]
+) -> Float[Array, ""]:
+    # log p(x) = −½‖Lᵀ(x − μ)‖² + log|L| − ½ d log 2π
+    dim = x.shape[-1]
+    factor = structure.factor(coords.second)
+    inverse = structure.invert(factor)
+    mean = structure.apply_transposed(inverse, structure.apply(inverse, coords.first))
+    residual = structure.apply_transposed(factor, x - mean)
+    constant = jnp.asarray(0.5 * dim * _LOG_2_PI, x.dtype)
+    return structure.log_det(factor, dim) - 0.5 * jnp.dot(residual, residual) - constant
+
+
+@jax.custom_jvp
+def _log_normalizer_given(
+    structure: AbstractStructure, coords: NormalCoords, x: Float[Array, " d"]
+) -> Float[Array, ""]:
+    # ψ(θ | x) = ⟨θ, s(x)⟩ + log μ(x) = ψ(θ) + log p(x; θ); the right-hand side does not cancel.
+    return _log_normalizer(structure, coords) + _log_density(structure, coords, x)
+
+
+@_log_normalizer_given.defjvp
+def _log_normalizer_given_jvp(primals: Any, tangents: Any) -> tuple[Array, Array]:
+    # dψ(θ | x) = ⟨dθ, s(x)⟩ + ⟨θ₁ − P x, dx⟩
+    structure, coords, x = primals
+    _, direction, dx = tangents
+    factor = structure.factor(coords.second)
+    score = coords.first - structure.apply(factor, structure.apply_transposed(factor, x))
+    slope = jnp.dot(direction.first, x) + structure.quadratic(direction.second, x)
+    return _log_normalizer_given(structure, coords, x), slope + jnp.dot(score, dx)
+
+
+@jax.jit
+def _from_moments(normal: Normal, mean: Array, covariance: Leaf) -> tuple[NormalCoords, Array]:
+    # Given as such, a covariance is exact: its own size is the scale of its rounding.
+    coords = normal._from_moments(mean, covariance, covariance)
+    return coords, normal._in_domain(coords)
+
+
+@jax.jit
+def _mean_covariance(normal: Normal, coords: NormalCoords) -> tuple[Array, Array]:
+    return normal._moments(coords)[0], normal._covariance_matrix(coords)

@@ -1,0 +1,190 @@
+"""Independent products of families, and replications of one family."""
+
+from typing import Any, final
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Key, PyTree
+
+from ..geometry import spaces
+from .base import AbstractObservedFamily
+from .support import replicate
+
+
+@final
+class Product(AbstractObservedFamily[tuple]):
+    """Independent variables of different families: rows of mixed type.
+
+    Data are tuples with one entry for each factor; coordinates are tuples likewise. Mathematically,
+    p(x) = Π_i p_i(x_i), so statistics stand side by side and log-normalizers add.
+
+    Attributes:
+        factors: the families, in the order of the data.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, expfam as ef
+        >>> product = ef.Product((ef.Normal(2), ef.Poisson()))
+        >>> x, count = product.sample(jax.random.key(0), product.initialize(jax.random.key(1)), (5,))
+        >>> x.shape, count.shape
+        ((5, 2), (5,))
+    """
+
+    factors: tuple[AbstractObservedFamily, ...]
+
+    def __check_init__(self) -> None:
+        """Refuse an empty product, and factors with latent variables."""
+        if not self.factors or not all(
+            isinstance(family, AbstractObservedFamily) for family in self.factors
+        ):
+            raise TypeError(
+                "Product: `factors` must be a non-empty tuple of families without latent "
+                f"variables, but is {self.factors!r}."
+            )
+
+    @property
+    def spaces(self) -> tuple:
+        """The spaces of the factors."""
+        return tuple(family.spaces for family in self.factors)
+
+    @property
+    def support(self) -> tuple:
+        """The supports of the factors."""
+        return tuple(family.support for family in self.factors)
+
+    def _sufficient_statistic(self, x: tuple) -> tuple:
+        return tuple(f._sufficient_statistic(x_i) for f, x_i in zip(self.factors, x, strict=True))
+
+    def _log_base_measure(self, x: tuple) -> Array:
+        return sum(
+            (f._log_base_measure(x_i) for f, x_i in zip(self.factors, x, strict=True)),
+            start=jnp.zeros(()),
+        )
+
+    def _log_normalizer(self, coords: tuple) -> Array:
+        return _total(f._log_normalizer(c) for f, c in zip(self.factors, coords, strict=True))
+
+    def _log_normalizer_given(self, coords: tuple, x: tuple) -> Array:
+        triples = zip(self.factors, coords, x, strict=True)
+        return _total(f._log_normalizer_given(c, x_i) for f, c, x_i in triples)
+
+    def _log_density(self, coords: tuple, x: tuple) -> Array:
+        triples = zip(self.factors, coords, x, strict=True)
+        return _total(f._log_density(c, x_i) for f, c, x_i in triples)
+
+    def _maximize(self, means: tuple, start: tuple | None) -> tuple:
+        starts = (None,) * len(self.factors) if start is None else start
+        triples = zip(self.factors, means, starts, strict=True)
+        return tuple(f._maximize(m, s) for f, m, s in triples)
+
+    def _entropy(self, coords: tuple) -> Array:
+        return _total(f._entropy(c) for f, c in zip(self.factors, coords, strict=True))
+
+    def _in_domain(self, coords: tuple) -> Bool[Array, ""]:
+        inside = [f._in_domain(c) for f, c in zip(self.factors, coords, strict=True)]
+        return jnp.all(jnp.stack(inside))
+
+    def _sample(self, key: Key[Array, ""], coords: tuple) -> tuple:
+        keys = jax.random.split(key, len(self.factors))
+        return tuple(f._sample(k, c) for f, k, c in zip(self.factors, keys, coords, strict=True))
+
+    def _features(self, x: tuple) -> Array:
+        parts = [f._features(x_i) for f, x_i in zip(self.factors, x, strict=True)]
+        return jnp.concatenate(parts)
+
+    def _initialize(self, key: Key[Array, ""]) -> tuple:
+        keys = jax.random.split(key, len(self.factors))
+        return tuple(f._initialize(k) for f, k in zip(self.factors, keys, strict=True))
+
+    def _to_unconstrained(self, coords: tuple) -> tuple:
+        return tuple(f._to_unconstrained(c) for f, c in zip(self.factors, coords, strict=True))
+
+    def _from_unconstrained(self, free: tuple) -> tuple:
+        return tuple(f._from_unconstrained(u) for f, u in zip(self.factors, free, strict=True))
+
+
+@final
+class Replicated(AbstractObservedFamily[Any]):
+    """n independent variables of one family, each with its own parameters.
+
+    Data and coordinates are those of the family with a leading axis of length n.
+
+    Attributes:
+        family: the family of each variable.
+        copies: number of variables n.
+
+    Example:
+        >>> import expfam as ef
+        >>> ef.Replicated(ef.Poisson(), 5).dim
+        5
+    """
+
+    family: AbstractObservedFamily
+    copies: int = eqx.field(static=True)
+
+    def __check_init__(self) -> None:
+        """Refuse less than one copy, and a family with latent variables."""
+        if not isinstance(self.family, AbstractObservedFamily):
+            raise TypeError(
+                "Replicated: `family` must be a family without latent variables, but is "
+                f"{self.family!r}."
+            )
+        if not isinstance(self.copies, int) or self.copies < 1:
+            raise ValueError(
+                f"Replicated: `copies` must be an integer of at least 1, but is {self.copies}."
+            )
+
+    @property
+    def spaces(self) -> Any:
+        """The spaces of the family, n times each."""
+        return spaces.replicate(self.family.spaces, self.copies)
+
+    @property
+    def support(self) -> Any:
+        """The support of the family, with a leading axis n."""
+        return replicate(self.family.support, self.copies)
+
+    def _sufficient_statistic(self, x: Any) -> Any:
+        return jax.vmap(self.family._sufficient_statistic)(x)
+
+    def _log_base_measure(self, x: Any) -> Array:
+        return jnp.sum(jax.vmap(self.family._log_base_measure)(x))
+
+    def _log_normalizer(self, coords: Any) -> Array:
+        return jnp.sum(jax.vmap(self.family._log_normalizer)(coords))
+
+    def _log_normalizer_given(self, coords: Any, x: Any) -> Array:
+        return jnp.sum(jax.vmap(self.family._log_normalizer_given)(coords, x))
+
+    def _log_density(self, coords: Any, x: Any) -> Array:
+        return jnp.sum(jax.vmap(self.family._log_density)(coords, x))
+
+    def _maximize(self, means: Any, start: Any) -> Any:
+        if start is None:
+            return jax.vmap(lambda one: self.family._maximize(one, None))(means)
+        return jax.vmap(self.family._maximize)(means, start)
+
+    def _entropy(self, coords: Any) -> Array:
+        return jnp.sum(jax.vmap(self.family._entropy)(coords))
+
+    def _in_domain(self, coords: Any) -> Bool[Array, ""]:
+        return jnp.all(jax.vmap(self.family._in_domain)(coords))
+
+    def _sample(self, key: Key[Array, ""], coords: Any) -> Any:
+        return jax.vmap(self.family._sample)(jax.random.split(key, self.copies), coords)
+
+    def _features(self, x: Any) -> Array:
+        return jnp.ravel(jax.vmap(self.family._features)(x))
+
+    def _initialize(self, key: Key[Array, ""]) -> Any:
+        return jax.vmap(self.family._initialize)(jax.random.split(key, self.copies))
+
+    def _to_unconstrained(self, coords: Any) -> PyTree[Array]:
+        return jax.vmap(self.family._to_unconstrained)(coords)
+
+    def _from_unconstrained(self, free: PyTree[Array]) -> Any:
+        return jax.vmap(self.family._from_unconstrained)(free)
+
+
+def _total(terms: Any) -> Array:
+    return jnp.sum(jnp.stack(list(terms)))

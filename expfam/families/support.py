@@ -1,0 +1,218 @@
+"""Supports of families, and the checks of data against them.
+
+A support is described leaf by leaf: data of a product are tuples, data of a latent-variable model
+pairs of observation and latent variables, and each leaf has its own shape and kind of values.
+"""
+
+from typing import Any, Literal
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool
+
+from ..geometry.checks import require
+
+Kind = Literal["real", "count", "binary", "category"]
+
+_VALUES = {
+    "real": "finite real numbers",
+    "count": "counts 0, 1, 2, …",
+    "binary": "0 or 1",
+    "category": "category numbers 0 … {last}",
+}
+
+
+class Support(eqx.Module):
+    """The support of one leaf of a data point.
+
+    Attributes:
+        shape: shape of the leaf for one data point.
+        kind: which values it takes. Only real data must have a floating-point type.
+        n_categories: number of categories, for `kind="category"`.
+    """
+
+    shape: tuple[int, ...] = eqx.field(static=True)
+    kind: Kind = eqx.field(static=True)
+    n_categories: int | None = eqx.field(static=True, default=None)
+
+    @property
+    def values(self) -> str:
+        """The admitted values, in words."""
+        return _VALUES[self.kind].format(last=(self.n_categories or 1) - 1)
+
+    def contains(self, x: Array) -> Bool[Array, ""]:
+        """Whether all entries of an array are admitted values."""
+        finite = jnp.all(jnp.isfinite(x))
+        if self.kind == "real":
+            return finite
+        whole = finite & jnp.all(x == jnp.round(x)) & jnp.all(x >= 0)
+        if self.kind == "binary":
+            return whole & jnp.all(x <= 1)
+        if self.kind == "category":
+            return whole & jnp.all(x < self.n_categories)
+        return whole
+
+
+def is_support(node: object) -> bool:
+    """Whether a node is a leaf of a tree of supports."""
+    return isinstance(node, Support)
+
+
+def replicate(supports: Any, copies: int) -> Any:
+    """The support of `copies` data points along a leading axis."""
+    return jax.tree.map(
+        lambda leaf: Support((copies, *leaf.shape), leaf.kind, leaf.n_categories),
+        supports,
+        is_leaf=is_support,
+    )
+
+
+def check_data(data: Any, supports: Any, owner: str, argument: str) -> tuple[Any, tuple[int, ...]]:
+    """Check data against a support.
+
+    Args:
+        data: array, or tuple of arrays like `supports`, with any leading batch axes.
+        supports: tree of `Support`.
+        owner: class and method, for messages.
+        argument: public name of the argument, for messages.
+
+    Returns:
+        The data as JAX arrays, and the batch shape.
+
+    Raises:
+        TypeError: wrong structure, or integers where real numbers are expected.
+        ValueError: wrong trailing shape, batch axes that do not agree, or values outside the
+            support (the last is a RuntimeError of `equinox.error_if` under `jit`).
+    """
+    leaves, treedef = jax.tree.flatten(supports, is_leaf=is_support)
+    try:
+        arrays = treedef.flatten_up_to(data)
+    except (ValueError, TypeError) as error:
+        raise TypeError(
+            f"{owner}: `{argument}` must be structured like {_outline(supports)}, "
+            f"but is of type {type(data).__name__}."
+        ) from error
+    checked = [
+        _check_leaf(array, support, owner, argument if len(leaves) == 1 else f"{argument}, leaf {i}")
+        for i, (array, support) in enumerate(zip(arrays, leaves, strict=True))
+    ]
+    batches = {
+        array.shape[: array.ndim - len(leaf.shape)]
+        for array, leaf in zip(checked, leaves, strict=True)
+    }
+    if len(batches) > 1:
+        raise ValueError(
+            f"{owner}: the leaves of `{argument}` must have the same leading axes, but have "
+            f"{sorted(batches)}."
+        )
+    return jax.tree.unflatten(treedef, checked), batches.pop() if batches else ()
+
+
+def check_rows(data: Any, supports: Any, owner: str, argument: str = "xs") -> tuple[Any, int]:
+    """Check data that must be rows: exactly one leading axis, of length at least one.
+
+    Returns:
+        The data as JAX arrays, and the number of rows.
+
+    Raises:
+        TypeError: as `check_data`.
+        ValueError: as `check_data`, and where there is not one leading axis or no row.
+    """
+    rows = replicate(supports, 1)
+    shapes = [f"(n, {', '.join(map(str, s.shape[1:]))})".replace(", )", ",)") for s in _leaves(rows)]
+    wanted = shapes[0] if len(shapes) == 1 else f"a tuple with shapes {', '.join(shapes)}"
+    if len(shapes) == 1 and not isinstance(data, tuple):
+        came, trailing = jnp.shape(data), _leaves(supports)[0].shape
+        if len(came) != len(trailing) + 1 or came[1:] != trailing:
+            hint = ""
+            if len(came) == 1 and trailing == (1,):
+                hint = " Write xs[:, None] to make one column of it."
+            elif len(came) == 2 and came[0] == trailing[0] and came[1] != trailing[0]:
+                hint = " Rows are observations: is it transposed?"
+            raise ValueError(
+                f"{owner}: `{argument}` must have one row per observation, shape {wanted}, but has "
+                f"shape {came}.{hint}"
+            )
+    arrays, batch = check_data(data, supports, owner, argument)
+    if len(batch) != 1 or batch[0] == 0:
+        raise ValueError(
+            f"{owner}: `{argument}` must have one row per observation, shape {wanted} with n ≥ 1, "
+            f"but its leading axes have shape {batch}."
+        )
+    return arrays, batch[0]
+
+
+def check_weights(weights: Any, n: int, dtype: Any, owner: str) -> Array | None:
+    """Check optional row weights: shape (n,), finite, not negative, not all zero.
+
+    Raises:
+        ValueError: wrong shape, negative or non-finite weights, or a sum of zero.
+    """
+    if weights is None:
+        return None
+    if jnp.shape(weights) != (n,):
+        raise ValueError(
+            f"{owner}: `weights` must have one number per row, shape ({n},), but has shape "
+            f"{jnp.shape(weights)}."
+        )
+    array = jnp.asarray(weights).astype(dtype)
+    good = jnp.all(jnp.isfinite(array) & (array >= 0)) & (jnp.sum(array) > 0)
+    return require(array, good, f"{owner}: `weights` must be finite, not negative, not all zero.")
+
+
+def _check_leaf(array: Any, support: Support, owner: str, argument: str) -> Array:
+    came = jnp.shape(array)
+    trailing = came[len(came) - len(support.shape) :]
+    if len(came) < len(support.shape) or trailing != support.shape:
+        raise ValueError(
+            f"{owner}: `{argument}` must have trailing shape {support.shape}, but has shape {came}."
+        )
+    dtype = np.result_type(array)
+    if support.kind == "real" and not jnp.issubdtype(dtype, jnp.floating):
+        raise TypeError(
+            f"{owner}: `{argument}` must be {support.values} of a floating-point type, but has "
+            f"type {dtype}; convert it with .astype(float)."
+        )
+    if not (jnp.issubdtype(dtype, jnp.number) or dtype == np.bool_):
+        raise TypeError(f"{owner}: `{argument}` must be numbers, but has type {dtype}.")
+    array = jnp.asarray(array)
+    if array.dtype == np.bool_:
+        array = array.astype(int)
+    return require(
+        array,
+        _contains(support, array),
+        lambda: f"{owner}: `{argument}` must be {support.values}, but {_offence(array, support)}.",
+    )
+
+
+@jax.jit
+def _contains(support: Support, array: Array) -> Bool[Array, ""]:
+    return support.contains(array)
+
+
+def _offence(array: Array, support: Support) -> str:
+    # Names the first offending entry where the values are known, that is, outside of jit.
+    if isinstance(array, jax.core.Tracer):
+        return "holds a value outside of that"
+    flat = np.asarray(array)
+    inside = np.isfinite(flat)
+    if support.kind != "real":
+        limit = {"binary": 1, "category": (support.n_categories or 1) - 1}.get(support.kind, np.inf)
+        inside &= (flat == np.round(flat)) & (flat >= 0) & (flat <= limit)
+    if inside.all():
+        return "holds a value outside of that"
+    index = tuple(int(i) for i in np.argwhere(~inside)[0])
+    return f"holds {(~inside).sum()} value(s) outside of that, the first {flat[index]} at {index}"
+
+
+def _leaves(supports: Any) -> list[Support]:
+    return jax.tree.leaves(supports, is_leaf=is_support)
+
+
+def _outline(supports: Any) -> str:
+    leaves = _leaves(supports)
+    if len(leaves) == 1:
+        return f"one array with trailing shape {leaves[0].shape}"
+    return str(jax.tree.map(lambda leaf: leaf.shape, supports, is_leaf=is_support))

@@ -1,0 +1,1 @@
+"""Charts, points, vector spaces, covariance structures and convex duality; no probability."""

@@ -1,0 +1,101 @@
+"""Convex duality: divergences of a potential, and the inverse of its gradient."""
+
+from collections.abc import Callable
+from typing import Any, final
+
+import jax
+import jax.numpy as jnp
+import lineax as lx
+import optimistix as optx
+from jaxtyping import Array, Float
+
+Vector = Float[Array, " dim"]
+Potential = Callable[[Vector], Float[Array, ""]]
+
+_DESCENT_STEPS = 100
+_POLISH_STEPS = 8
+
+
+def bregman_divergence(
+    potential: Callable[[Array], Float[Array, ""]], point: Array, base: Array
+) -> Float[Array, ""]:
+    """Bregman divergence ψ(p) − ψ(b) − ⟨∇ψ(b), p − b⟩ of a convex potential.
+
+    For the log-normalizer of an exponential family and natural coordinates it is the
+    Kullback–Leibler divergence KL(b ‖ p) (Banerjee et al. 2005, section 4).
+
+    Args:
+        potential: differentiable convex function ψ of an array.
+        point: array p.
+        base: array b of the same shape.
+
+    Returns:
+        A scalar, not negative up to rounding.
+    """
+    value, slope = jax.value_and_grad(potential)(base)
+    return potential(point) - value - jnp.sum(slope * (point - base))
+
+
+def invert_gradient(potential: Potential, target: Vector, start: Vector) -> Vector:
+    """Solve ∇ψ(θ) = η for a strictly convex potential ψ that is NaN or infinite off its domain.
+
+    Newton's method on the convex function ψ(θ) − ⟨θ, η⟩ with backtracking, which refuses every
+    step off the domain and does not depend on the scale of the coordinates, then a few plain
+    Newton steps down to rounding. At most 108 steps; differentiable in `target` by the implicit
+    function theorem.
+
+    Args:
+        potential: the strictly convex function ψ of a vector.
+        target: η, a point in the image of ∇ψ.
+        start: a point of the domain, the closer the better.
+
+    Returns:
+        θ. Where the iteration did not converge it is the last iterate; compare ∇ψ(θ) with η.
+    """
+    gradient = jax.grad(potential)
+    eps = float(jnp.finfo(start.dtype).eps)
+    descent = optx.minimise(
+        lambda theta, eta: potential(theta) - jnp.dot(theta, eta),
+        _Newton(jax.hessian(potential), rtol=eps**0.5, atol=eps**0.5),
+        jax.lax.stop_gradient(start),
+        args=jax.lax.stop_gradient(target),
+        max_steps=_DESCENT_STEPS,
+        throw=False,
+    )
+    polished = optx.root_find(
+        lambda theta, eta: gradient(theta) - eta,
+        optx.Newton(rtol=8 * eps, atol=0.0, linear_solver=lx.AutoLinearSolver(well_posed=None)),
+        jax.lax.stop_gradient(descent.value),
+        args=target,
+        max_steps=_POLISH_STEPS,
+        throw=False,
+    )
+    # From a start too far off the plain Newton steps may leave the domain.
+    return jnp.where(jnp.all(jnp.isfinite(polished.value)), polished.value, descent.value)
+
+
+@final
+class _Newton(optx.AbstractQuasiNewton):
+    # The quasi-Newton minimiser of optimistix with the exact Hessian in place of an update.
+    hessian: Callable[[Vector], Array]
+    rtol: float
+    atol: float
+    norm = staticmethod(optx.max_norm)
+    use_inverse = False
+    descent = optx.NewtonDescent(linear_solver=lx.Cholesky())
+    search = optx.BacktrackingArmijo()
+    verbose = staticmethod(lambda **_: None)
+
+    def init_hessian(self, y: Vector, f: Array, grad: Vector) -> Any:
+        matrix = jnp.eye(y.shape[0], dtype=y.dtype)
+        return self._information(f, grad, matrix), None
+
+    def update_hessian(
+        self, y: Vector, y_eval: Vector, f_info: Any, f_eval_info: Any, hessian_update_state: None
+    ) -> Any:
+        matrix = self.hessian(y_eval)
+        return self._information(f_eval_info.f, f_eval_info.grad, matrix), None
+
+    def _information(self, f: Array, grad: Vector, matrix: Array) -> Any:
+        operator = lx.MatrixLinearOperator(matrix, lx.positive_semidefinite_tag)
+        return optx.FunctionInfo.EvalGradHessian(f, grad, operator)

@@ -1,0 +1,122 @@
+"""Manifolds: objects that hold no data and say what the coordinates of a point look like."""
+
+from typing import Any, Generic, TypeVar
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from .points import AbstractPoint, Mean, Natural
+from .spaces import Chart, is_space, pack, unpack
+
+C = TypeVar("C")
+
+
+class AbstractManifold(eqx.Module, Generic[C]):
+    """A manifold with dual affine charts, whose points have coordinates structured like `spaces`.
+
+    Attributes:
+        spaces: a PyTree like the coordinates, with an `AbstractSpace` for every leaf.
+    """
+
+    spaces: eqx.AbstractVar[C]
+
+    @property
+    def dim(self) -> int:
+        """Dimension of the manifold: the number of free coordinates."""
+        return sum(space.dim for space in jax.tree.leaves(self.spaces, is_leaf=is_space))
+
+    def flatten(self, point: Natural[C] | Mean[C]) -> Float[Array, " dim"]:
+        """Pack a point into a vector of minimal length.
+
+        The packing is orthonormal: the pairing of a natural and a mean point equals the dot product
+        of their vectors.
+
+        Args:
+            point: a point of this manifold, in either chart.
+
+        Returns:
+            Vector of shape `(dim,)`.
+        """
+        self._check_point(point, type(point), "flatten", "point")
+        return self._flatten(point.coords, _chart_name(type(point)))
+
+    def unflatten(
+        self, vector: Float[Array, " dim"], chart: type[Natural] | type[Mean]
+    ) -> Natural[C] | Mean[C]:
+        """Unpack a vector made by `flatten`.
+
+        Args:
+            vector: array of shape `(dim,)`.
+            chart: `expfam.Natural` or `expfam.Mean`, the chart of the result.
+
+        Returns:
+            The point, in the chart asked for.
+
+        Raises:
+            ValueError: where the vector has another length.
+            TypeError: where `chart` is not one of the two charts.
+        """
+        if jnp.shape(vector) != (self.dim,):
+            raise ValueError(
+                f"{self!r}.unflatten: `vector` must have shape ({self.dim},), but has shape "
+                f"{jnp.shape(vector)}."
+            )
+        return chart(self._unflatten(jnp.asarray(vector), _chart_name(chart)))
+
+    def _flatten(self, coords: C, chart: Chart) -> Float[Array, " dim"]:
+        return pack(self.spaces, coords, chart)
+
+    def _unflatten(self, vector: Float[Array, " dim"], chart: Chart) -> C:
+        return unpack(self.spaces, vector, chart)
+
+    def _check_point(self, point: Any, chart: type, method: str, argument: str) -> None:
+        self._check_coords(point, chart, self.spaces, method, argument)
+
+    def _check_coords(
+        self, point: Any, chart: type, spaces: Any, method: str, argument: str
+    ) -> None:
+        # Refuses a value of another type, a point of another chart, or one of other spaces.
+        if chart not in (Natural, Mean):
+            raise TypeError(
+                f"{type(self).__name__}.{method}: `{argument}` must be an expfam.Natural or an "
+                f"expfam.Mean, but is of type {chart.__name__}."
+            )
+        if not isinstance(point, chart):
+            other = isinstance(point, AbstractPoint)
+            convert = "to_natural" if chart is Natural else "to_mean"
+            raise TypeError(
+                f"{type(self).__name__}.{method}: `{argument}` must be in {_chart_name(chart)} "
+                f"coordinates (an expfam.{chart.__name__}), but "
+                + (
+                    f"is in {_chart_name(type(point))} coordinates; convert it with "
+                    f"{type(self).__name__}.{convert}."
+                    if other
+                    else f"is of type {type(point).__name__}."
+                )
+            )
+        leaves, treedef = jax.tree.flatten(spaces, is_leaf=is_space)
+        expected = jax.tree.unflatten(treedef, [space.shape for space in leaves])
+        came = jax.tree.map(jnp.shape, point.coords)
+        if jax.tree.structure(point.coords) != treedef or came != expected:
+            raise ValueError(
+                f"{type(self).__name__}.{method}: `{argument}` is not a point of {self!r}: its "
+                f"coordinates must have shapes {expected}, but have {came}."
+            )
+        for leaf in jax.tree.leaves(point.coords):
+            if not jnp.issubdtype(jnp.result_type(leaf), jnp.floating):
+                raise TypeError(
+                    f"{type(self).__name__}.{method}: `{argument}` must have floating-point "
+                    f"coordinates, but has some of type {jnp.result_type(leaf)}."
+                )
+
+
+def _chart_name(chart: type) -> Chart:
+    if chart is Natural:
+        return "natural"
+    if chart is Mean:
+        return "mean"
+    raise TypeError(
+        f"a chart is expfam.Natural or expfam.Mean, but got {getattr(chart, '__name__', chart)!r}."
+    )

@@ -1,0 +1,340 @@
+"""Covariance structures: which symmetric matrices a normal family may use.
+
+A structure works on *leaves*, the arrays that store its matrices:
+
+| structure | natural leaf Θ | mean leaf M that pairs with it | factor L |
+| --- | --- | --- | --- |
+| `PositiveDefinite` | matrix `[d, d]` | matrix | lower triangle `[d, d]` |
+| `Diagonal` | diagonal `[d]` | diagonal | diagonal `[d]` |
+| `Scale` | number t, for t·I | trace | number |
+| `Identity` | none: Θ = −I/2 is fixed | none | none |
+
+Precisions are P = −2Θ = L Lᵀ. Kernels multiply by L or by L⁻¹, computed once, and never invert
+the matrix itself. The structures are nested, `PositiveDefinite` ⊃ `Diagonal` ⊃ `Scale` ⊃ `Identity`.
+"""
+
+from abc import abstractmethod
+from typing import final
+
+import equinox as eqx
+import jax.numpy as jnp
+from jax.scipy.linalg import solve_triangular
+from jaxtyping import Array, Float
+
+from .spaces import AbstractSpace, Euclidean, Isotropic, Symmetric
+
+# A pivot of a covariance below this many units in the last place of the second moment that it was
+# computed from is rounding noise: the covariance is numerically singular.
+_SINGULAR_ULPS = 4.0
+
+Leaf = Array | None
+Vector = Float[Array, " d"]
+
+
+class AbstractStructure(eqx.Module):
+    """A set of symmetric d × d matrices, and the operations on the leaves that store them."""
+
+    rank: eqx.AbstractClassVar[int]  # position in the nesting, the largest structure first
+
+    @abstractmethod
+    def space(self, dim: int) -> AbstractSpace | None:
+        """The space of the leaves, `None` where nothing is free."""
+
+    @abstractmethod
+    def outer(self, x: Vector) -> Leaf:
+        """The statistic x xᵀ, as a mean leaf."""
+
+    @abstractmethod
+    def quadratic(self, natural: Leaf, x: Vector) -> Array | float:
+        """The linear form ⟨Θ, x xᵀ⟩ = xᵀ Θ x of the natural leaf (0 where nothing is free)."""
+
+    @abstractmethod
+    def factor(self, natural: Leaf) -> Leaf:
+        """L, the Cholesky factor of the precision P = −2Θ; NaN where P is not positive definite."""
+
+    @abstractmethod
+    def from_factor(self, factor: Leaf) -> Leaf:
+        """The natural leaf −L Lᵀ/2."""
+
+    @abstractmethod
+    def invert(self, factor: Leaf) -> Leaf:
+        """L⁻¹."""
+
+    @abstractmethod
+    def log_det(self, factor: Leaf, dim: int) -> Array | float:
+        """log |L|, half the log-determinant of the precision."""
+
+    @abstractmethod
+    def apply(self, factor: Leaf, x: Vector) -> Vector:
+        """L x."""
+
+    @abstractmethod
+    def apply_transposed(self, factor: Leaf, x: Vector) -> Vector:
+        """Lᵀ x."""
+
+    @abstractmethod
+    def covariance(self, inverse: Leaf, dim: int) -> Leaf:
+        """The covariance Σ = L⁻ᵀ L⁻¹ from L⁻¹, as a mean leaf."""
+
+    @abstractmethod
+    def precision_factor(self, covariance: Leaf, second_moment: Leaf, dim: int) -> Leaf:
+        """L of the precision, from the covariance (a mean leaf).
+
+        NaN where the covariance is singular up to the rounding of `second_moment`, the mean leaf
+        E[x xᵀ] that it was computed from: noise is never taken for a variance.
+        """
+
+    @abstractmethod
+    def restrict(self, matrix: Float[Array, "d d"]) -> Leaf:
+        """The mean leaf of a matrix: the part of it that the structure sees."""
+
+    @abstractmethod
+    def nearest(self, matrix: Float[Array, "d d"]) -> Leaf:
+        """The natural leaf closest to a matrix in Frobenius norm."""
+
+    @abstractmethod
+    def dense(self, natural: Leaf, dim: int, dtype: jnp.dtype) -> Float[Array, "d d"]:
+        """The matrix that a natural leaf stands for."""
+
+    @abstractmethod
+    def to_unconstrained(self, factor: Leaf) -> Leaf:
+        """Free parameters of a factor: logarithms of its positive diagonal."""
+
+    @abstractmethod
+    def from_unconstrained(self, free: Leaf) -> Leaf:
+        """The factor with the given free parameters; any finite value is allowed."""
+
+
+@final
+class PositiveDefinite(AbstractStructure):
+    """All symmetric matrices: full covariance."""
+
+    rank = 3
+
+    def space(self, dim: int) -> Symmetric:
+        return Symmetric(dim)
+
+    def outer(self, x: Vector) -> Array:
+        return jnp.outer(x, x)
+
+    def quadratic(self, natural: Array, x: Vector) -> Array:
+        # As x·(Θx), so that the transpose under vmap is one matrix product over the rows.
+        return jnp.dot(x, natural @ x)
+
+    def factor(self, natural: Array) -> Array:
+        return jnp.linalg.cholesky(-(natural + natural.T), symmetrize_input=False)
+
+    def from_factor(self, factor: Array) -> Array:
+        return -0.5 * factor @ factor.T
+
+    def invert(self, factor: Array) -> Array:
+        return solve_triangular(factor, jnp.eye(factor.shape[-1], dtype=factor.dtype), lower=True)
+
+    def log_det(self, factor: Array, dim: int) -> Array:
+        return jnp.sum(jnp.log(jnp.diagonal(factor)))
+
+    def apply(self, factor: Array, x: Vector) -> Vector:
+        return factor @ x
+
+    def apply_transposed(self, factor: Array, x: Vector) -> Vector:
+        return factor.T @ x
+
+    def covariance(self, inverse: Array, dim: int) -> Array:
+        return inverse.T @ inverse
+
+    def precision_factor(self, covariance: Array, second_moment: Array, dim: int) -> Array:
+        # 1. Reversing rows and columns, J Σ J = C Cᵀ, so Σ = (J C J)(J C J)ᵀ with U = J C J upper.
+        # 2. P = Σ⁻¹ = U⁻ᵀ U⁻¹, and L = U⁻ᵀ is lower triangular: no second factorization.
+        symmetric = (covariance + covariance.T) / 2
+        reversed_factor = jnp.linalg.cholesky(symmetric[::-1, ::-1], symmetrize_input=False)
+        pivots = jnp.diagonal(reversed_factor)[::-1] ** 2
+        noise = _SINGULAR_ULPS * jnp.finfo(covariance.dtype).eps * jnp.diagonal(second_moment)
+        upper = reversed_factor[::-1, ::-1]
+        factor = solve_triangular(upper, jnp.eye(dim, dtype=upper.dtype)).T
+        return jnp.where(jnp.all(pivots > noise), factor, jnp.nan)
+
+    def restrict(self, matrix: Array) -> Array:
+        return (matrix + matrix.T) / 2
+
+    def nearest(self, matrix: Array) -> Array:
+        return (matrix + matrix.T) / 2
+
+    def dense(self, natural: Array, dim: int, dtype: jnp.dtype) -> Array:
+        return natural
+
+    def to_unconstrained(self, factor: Array) -> Array:
+        return jnp.tril(factor, -1) + jnp.diag(jnp.log(jnp.diagonal(factor)))
+
+    def from_unconstrained(self, free: Array) -> Array:
+        return jnp.tril(free, -1) + jnp.diag(jnp.exp(jnp.diagonal(free)))
+
+
+@final
+class Diagonal(AbstractStructure):
+    """Diagonal matrices: every coordinate has its own variance."""
+
+    rank = 2
+
+    def space(self, dim: int) -> Euclidean:
+        return Euclidean((dim,))
+
+    def outer(self, x: Vector) -> Array:
+        return x * x
+
+    def quadratic(self, natural: Array, x: Vector) -> Array:
+        return jnp.dot(natural, x * x)
+
+    def factor(self, natural: Array) -> Array:
+        return jnp.sqrt(_positive(-2 * natural))
+
+    def from_factor(self, factor: Array) -> Array:
+        return -0.5 * factor**2
+
+    def invert(self, factor: Array) -> Array:
+        return 1 / factor
+
+    def log_det(self, factor: Array, dim: int) -> Array:
+        return jnp.sum(jnp.log(factor))
+
+    def apply(self, factor: Array, x: Vector) -> Vector:
+        return factor * x
+
+    def apply_transposed(self, factor: Array, x: Vector) -> Vector:
+        return factor * x
+
+    def covariance(self, inverse: Array, dim: int) -> Array:
+        return inverse**2
+
+    def precision_factor(self, covariance: Array, second_moment: Array, dim: int) -> Array:
+        noise = _SINGULAR_ULPS * jnp.finfo(covariance.dtype).eps * second_moment
+        return 1 / jnp.sqrt(jnp.where(jnp.all(covariance > noise), covariance, jnp.nan))
+
+    def restrict(self, matrix: Array) -> Array:
+        return jnp.diagonal(matrix)
+
+    def nearest(self, matrix: Array) -> Array:
+        return jnp.diagonal(matrix)
+
+    def dense(self, natural: Array, dim: int, dtype: jnp.dtype) -> Array:
+        return jnp.diag(natural)
+
+    def to_unconstrained(self, factor: Array) -> Array:
+        return jnp.log(factor)
+
+    def from_unconstrained(self, free: Array) -> Array:
+        return jnp.exp(free)
+
+
+@final
+class Scale(AbstractStructure):
+    """Multiples of the identity: one variance for all coordinates."""
+
+    rank = 1
+
+    def space(self, dim: int) -> Isotropic:
+        return Isotropic(dim)
+
+    def outer(self, x: Vector) -> Array:
+        return jnp.dot(x, x)
+
+    def quadratic(self, natural: Array, x: Vector) -> Array:
+        return natural * jnp.dot(x, x)
+
+    def factor(self, natural: Array) -> Array:
+        return jnp.sqrt(_positive(-2 * natural))
+
+    def from_factor(self, factor: Array) -> Array:
+        return -0.5 * factor**2
+
+    def invert(self, factor: Array) -> Array:
+        return 1 / factor
+
+    def log_det(self, factor: Array, dim: int) -> Array:
+        return dim * jnp.log(factor)
+
+    def apply(self, factor: Array, x: Vector) -> Vector:
+        return factor * x
+
+    def apply_transposed(self, factor: Array, x: Vector) -> Vector:
+        return factor * x
+
+    def covariance(self, inverse: Array, dim: int) -> Array:
+        return dim * inverse**2
+
+    def precision_factor(self, covariance: Array, second_moment: Array, dim: int) -> Array:
+        noise = _SINGULAR_ULPS * jnp.finfo(covariance.dtype).eps * second_moment
+        return jnp.sqrt(dim / jnp.where(covariance > noise, covariance, jnp.nan))
+
+    def restrict(self, matrix: Array) -> Array:
+        return jnp.trace(matrix)
+
+    def nearest(self, matrix: Array) -> Array:
+        return jnp.trace(matrix) / matrix.shape[-1]
+
+    def dense(self, natural: Array, dim: int, dtype: jnp.dtype) -> Array:
+        return natural * jnp.eye(dim, dtype=dtype)
+
+    def to_unconstrained(self, factor: Array) -> Array:
+        return jnp.log(factor)
+
+    def from_unconstrained(self, free: Array) -> Array:
+        return jnp.exp(free)
+
+
+@final
+class Identity(AbstractStructure):
+    """The identity alone: unit covariance, nothing to estimate."""
+
+    rank = 0
+
+    def space(self, dim: int) -> None:
+        return None
+
+    def outer(self, x: Vector) -> None:
+        return None
+
+    def quadratic(self, natural: None, x: Vector) -> float:
+        return 0.0
+
+    def factor(self, natural: None) -> None:
+        return None
+
+    def from_factor(self, factor: None) -> None:
+        return None
+
+    def invert(self, factor: None) -> None:
+        return None
+
+    def log_det(self, factor: None, dim: int) -> float:
+        return 0.0
+
+    def apply(self, factor: None, x: Vector) -> Vector:
+        return x
+
+    def apply_transposed(self, factor: None, x: Vector) -> Vector:
+        return x
+
+    def covariance(self, inverse: None, dim: int) -> None:
+        return None
+
+    def precision_factor(self, covariance: None, second_moment: None, dim: int) -> None:
+        return None
+
+    def restrict(self, matrix: Array) -> None:
+        return None
+
+    def nearest(self, matrix: Array) -> None:
+        return None
+
+    def dense(self, natural: None, dim: int, dtype: jnp.dtype) -> Array:
+        return -0.5 * jnp.eye(dim, dtype=dtype)
+
+    def to_unconstrained(self, factor: None) -> None:
+        return None
+
+    def from_unconstrained(self, free: None) -> None:
+        return None
+
+
+def _positive(values: Array) -> Array:
+    return jnp.where(values > 0, values, jnp.nan)

@@ -1,0 +1,1 @@
+"""Latent-variable models: mixtures, linear Gaussian models, hierarchies."""

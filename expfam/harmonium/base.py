@@ -1,0 +1,342 @@
+"""Harmoniums: exponential families of (x, z) of which only x is observed."""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Key, PyTree
+
+from ..families.base import (
+    DEGENERATE,
+    AbstractExponentialFamily,
+    Data,
+    check_prior,
+)
+from ..families.support import check_data, check_rows, check_weights
+from ..geometry.checks import require
+from ..geometry.points import Mean, Natural
+from ..priors.conjugate import ConjugatePrior
+from .interaction import AbstractInteraction, HarmoniumCoords, LikelihoodCoords
+
+
+class AbstractHarmonium(AbstractExponentialFamily[HarmoniumCoords]):
+    """A conjugated latent-variable model; see `harmonium.interaction` for the mathematics.
+
+    Complete data are pairs (x, z); observations are x.
+
+    Attributes:
+        interaction: how x and z depend on each other; supplies all kernels.
+    """
+
+    interaction: eqx.AbstractVar[AbstractInteraction]
+
+    @property
+    def observable(self) -> AbstractExponentialFamily:
+        """The family of x given z."""
+        return self.interaction.observable
+
+    @property
+    def posterior_family(self) -> AbstractExponentialFamily:
+        """The family of z given x."""
+        return self.interaction.posterior_family
+
+    @property
+    def prior_family(self) -> AbstractExponentialFamily:
+        """The family of z."""
+        return self.interaction.prior_family
+
+    @property
+    def spaces(self) -> HarmoniumCoords:
+        """Spaces of the observable, interaction and latent coordinates."""
+        return self.interaction.spaces
+
+    @property
+    def observed_support(self) -> Any:
+        """Support of the observation x."""
+        return self.interaction.observed_support
+
+    @property
+    def support(self) -> Any:
+        """Supports of x and z."""
+        return (self.observed_support, self.prior_family.support)
+
+    # ---------------------------------------------------------------- observations
+
+    def log_observable_density(
+        self, params: Natural[HarmoniumCoords], x: Data
+    ) -> Float[Array, "*batch"]:
+        """The log-density of observations, log p(x) = ψ(θ | x) − ψ(θ).
+
+        Args:
+            params: natural coordinates.
+            x: observations, structured like `observed_support`, with any leading axes.
+        """
+        return self._per_datum("log_observable_density", params, x, self.observed_support)
+
+    def average_log_observable_density(
+        self, params: Natural[HarmoniumCoords], xs: Data, weights: Array | None = None
+    ) -> Float[Array, ""]:
+        """The (weighted) mean of log p(x) over rows: the mean log-likelihood per row.
+
+        Args:
+            params: natural coordinates.
+            xs: rows of observations, with one leading axis n.
+            weights: n numbers, not negative; equal where not given.
+        """
+        owner = self._owner("average_log_observable_density")
+        self._check_point(params, Natural, "average_log_observable_density", "params")
+        xs, n = check_rows(xs, self.observed_support, owner)
+        weights = check_weights(weights, n, float, owner)
+        return _average_log_density(self, params.coords, xs, weights)
+
+    def observable_sample(
+        self, key: Key[Array, ""], params: Natural[HarmoniumCoords], n: int
+    ) -> Data:
+        """Draw n observations x, by drawing (x, z) and dropping z."""
+        return self.sample(key, params, (n,))[0]
+
+    # ---------------------------------------------------------------- posterior, likelihood, prior
+
+    def posterior_at(self, params: Natural[HarmoniumCoords], x: Data) -> Natural[Any]:
+        """The posterior p(z | x) given one observation, a point of `posterior_family`.
+
+        Args:
+            params: natural coordinates.
+            x: one observation; use `jax.vmap` for more.
+        """
+        self._check_point(params, Natural, "posterior_at", "params")
+        x = self._check_one(x, self.observed_support, "posterior_at", "x")
+        return Natural(_posterior(self, params.coords, x))
+
+    def likelihood_at(self, params: Natural[HarmoniumCoords], z: Data) -> Natural[Any]:
+        """The likelihood p(x | z) given one latent state, a point of `observable`.
+
+        Args:
+            params: natural coordinates.
+            z: one latent state, structured like `prior_family.support`; `jax.vmap` for more.
+        """
+        self._check_point(params, Natural, "likelihood_at", "params")
+        z = self._check_one(z, self.prior_family.support, "likelihood_at", "z")
+        return Natural(_likelihood(self, params.coords, z))
+
+    def prior(self, params: Natural[HarmoniumCoords]) -> Natural[Any]:
+        """The prior p(z), with natural coordinates θ_Z + ρ, a point of `prior_family`."""
+        return self.split_conjugated(params)[1]
+
+    def split_conjugated(
+        self, params: Natural[HarmoniumCoords]
+    ) -> tuple[Natural[LikelihoodCoords], Natural[Any]]:
+        """Likelihood and prior of a model; the inverse of `join_conjugated`."""
+        self._check_point(params, Natural, "split_conjugated", "params")
+        likelihood, prior = _split(self, params.coords)
+        return Natural(likelihood), Natural(prior)
+
+    def join_conjugated(
+        self, likelihood: Natural[LikelihoodCoords], prior: Natural[Any]
+    ) -> Natural[HarmoniumCoords]:
+        """The model with a given likelihood p(x | z) and prior p(z).
+
+        Args:
+            likelihood: as `split_conjugated` returns it.
+            prior: a point of `prior_family`.
+
+        Raises:
+            ValueError: where posteriors of that model do not lie in `posterior_family`.
+        """
+        self.prior_family._check_point(prior, Natural, "join_conjugated", "prior")
+        self._check_likelihood(likelihood, "join_conjugated")
+        coords, exact = _join(self, likelihood.coords, prior.coords)
+        return require(
+            Natural(coords),
+            exact,
+            f"{self._owner('join_conjugated')}: `prior` and `likelihood` must have posteriors in "
+            f"{self.posterior_family!r}, but theirs need a larger family.",
+        )
+
+    def conjugation_parameters(self, likelihood: Natural[LikelihoodCoords]) -> Natural[Any]:
+        """The conjugation parameters ρ of a likelihood, in the coordinates of `prior_family`.
+
+        Mathematically, ψ_X(θ_X + Θ_XZ s_Z(z)) = ⟨ρ, s_Z(z)⟩ + χ for all z.
+        """
+        self._check_likelihood(likelihood, "conjugation_parameters")
+        return Natural(_conjugation(self, likelihood.coords))
+
+    # ---------------------------------------------------------------- expectation maximization
+
+    def mean_posterior_statistics(
+        self, params: Natural[HarmoniumCoords], xs: Data, weights: Array | None = None
+    ) -> Mean[HarmoniumCoords]:
+        """The E-step: the average over rows of E[s(x, z) | x], which is the mean of ∇ψ(θ | x).
+
+        Args:
+            params: natural coordinates.
+            xs: rows of observations, with one leading axis n.
+            weights: n numbers, not negative; equal where not given.
+        """
+        owner = self._owner("mean_posterior_statistics")
+        self._check_point(params, Natural, "mean_posterior_statistics", "params")
+        xs, n = check_rows(xs, self.observed_support, owner)
+        weights = check_weights(weights, n, float, owner)
+        return Mean(_expectation(self, params.coords, xs, weights))
+
+    def expectation_maximization(
+        self,
+        params: Natural[HarmoniumCoords],
+        xs: Data,
+        weights: Array | None = None,
+        prior: ConjugatePrior | None = None,
+    ) -> Natural[HarmoniumCoords]:
+        """One step of expectation maximization; compiled, so loop over it in plain Python.
+
+        Mathematically, θ' = (∇ψ)⁻¹(η̂) with η̂ the mean of ∇ψ(θ | x); with a conjugate prior of
+        pseudo-statistics φ and pseudo-count ν, θ' = (∇ψ)⁻¹((φ + n η̂)/(ν + n)).
+
+        Args:
+            params: natural coordinates.
+            xs: rows of observations, with one leading axis n.
+            weights: n numbers, not negative; equal where not given. Their sum stands for n.
+            prior: conjugate prior, for a MAP step.
+
+        Returns:
+            The next parameters. The mean log-likelihood (with a prior: the log-posterior) is not
+            smaller than before, up to rounding.
+
+        Raises:
+            ValueError: where the step has no finite result, e.g. a covariance becomes singular
+                (RuntimeError under `jit`).
+        """
+        owner = self._owner("expectation_maximization")
+        self._check_point(params, Natural, "expectation_maximization", "params")
+        xs, n = check_rows(xs, self.observed_support, owner)
+        weights = check_weights(weights, n, float, owner)
+        check_prior(self, prior, "expectation_maximization")
+        coords, valid = _em_step(self, params.coords, xs, weights, prior)
+        return require(Natural(coords), valid, f"{owner}: {DEGENERATE}")
+
+    # ---------------------------------------------------------------- kernels
+
+    def _sufficient_statistic(self, x: Data) -> HarmoniumCoords:
+        return self.interaction.sufficient_statistic(*x)
+
+    def _log_base_measure(self, x: Data) -> Array:
+        return self.interaction.log_base_measure(*x)
+
+    def _log_normalizer(self, coords: HarmoniumCoords) -> Array:
+        return self.interaction.log_normalizer(coords)
+
+    def _log_normalizer_given(self, coords: HarmoniumCoords, x: Data) -> Array:
+        return self.interaction.log_normalizer_given(coords, x)
+
+    def _log_observable_density(self, coords: HarmoniumCoords, x: Data) -> Array:
+        return self.interaction.log_observable_density(coords, x)
+
+    def _log_density(self, coords: HarmoniumCoords, x: Data) -> Array:
+        observed, latent = x
+        conditional = self.interaction.likelihood(coords, latent)
+        _, prior = self.interaction.split(coords)
+        return self.observable._log_density(conditional, observed) + self.prior_family._log_density(
+            prior, latent
+        )
+
+    def _maximize(self, means: HarmoniumCoords, start: HarmoniumCoords | None) -> HarmoniumCoords:
+        return self.interaction.maximize(means, start)
+
+    def _entropy(self, coords: HarmoniumCoords) -> Array:
+        return self.interaction.entropy(coords)
+
+    def _in_domain(self, coords: HarmoniumCoords) -> Bool[Array, ""]:
+        return self.interaction.in_domain(coords)
+
+    def _sample(self, key: Key[Array, ""], coords: HarmoniumCoords) -> Data:
+        first, second = jax.random.split(key)
+        latent = self.prior_family._sample(first, self.interaction.split(coords)[1])
+        conditional = self.interaction.likelihood(coords, latent)
+        return self.observable._sample(second, conditional), latent
+
+    def _observe(self, x: Data) -> Data:
+        return x[0]
+
+    def _features(self, x: Data) -> Array:
+        return self.interaction.features(x)
+
+    def _initialize(self, key: Key[Array, ""]) -> HarmoniumCoords:
+        return self.interaction.initialize(key)
+
+    def _initialize_from_sample(self, key: Key[Array, ""], xs: Data, weights: Array) -> Any:
+        return self.interaction.initialize_from_sample(key, xs, weights)
+
+    def _to_unconstrained(self, coords: HarmoniumCoords) -> PyTree[Array]:
+        return self.interaction.to_unconstrained(coords)
+
+    def _from_unconstrained(self, free: PyTree[Array]) -> HarmoniumCoords:
+        return self.interaction.from_unconstrained(free)
+
+    def _whiten(self, means: HarmoniumCoords) -> HarmoniumCoords:
+        return self.interaction.whiten(means)
+
+    # ---------------------------------------------------------------- checks
+
+    def _check_one(self, data: Any, support: Any, method: str, argument: str) -> Any:
+        data, batch = check_data(data, support, self._owner(method), argument)
+        if batch:
+            raise ValueError(
+                f"{self._owner(method)}: `{argument}` must be a single one, but has leading axes "
+                f"{batch}; use jax.vmap for more."
+            )
+        return data
+
+    def _check_likelihood(self, likelihood: Any, method: str) -> None:
+        spaces = self.interaction.likelihood_spaces
+        self._check_coords(likelihood, Natural, spaces, method, "likelihood")
+
+
+# Compiled bodies of the public methods.
+
+
+@jax.jit
+def _average_log_density(model: Any, coords: Any, xs: Any, weights: Array | None) -> Array:
+    values = jax.vmap(lambda x: model._log_observable_density(coords, x))(xs)
+    if weights is None:
+        return jnp.mean(values)
+    return jnp.dot(weights / jnp.sum(weights), values)
+
+
+@jax.jit
+def _posterior(model: Any, coords: Any, x: Any) -> Any:
+    return model.interaction.posterior(coords, x)
+
+
+@jax.jit
+def _likelihood(model: Any, coords: Any, z: Any) -> Any:
+    return model.interaction.likelihood(coords, z)
+
+
+@jax.jit
+def _split(model: Any, coords: Any) -> Any:
+    return model.interaction.split(coords)
+
+
+@jax.jit
+def _join(model: Any, likelihood: Any, prior: Any) -> tuple[Any, Array]:
+    coords = model.interaction.join(likelihood, prior)
+    returned = model.prior_family._flatten(model.interaction.split(coords)[1], "natural")
+    given = model.prior_family._flatten(prior, "natural")
+    scale = jnp.finfo(given.dtype).eps ** 0.5 * (1 + jnp.max(jnp.abs(given), initial=0.0))
+    return coords, jnp.all(jnp.abs(given - returned) <= scale)
+
+
+@jax.jit
+def _conjugation(model: Any, likelihood: Any) -> Any:
+    return model.interaction.conjugation(likelihood)[0]
+
+
+@jax.jit
+def _expectation(model: Any, coords: Any, xs: Any, weights: Array | None) -> Any:
+    return model._expectation(coords, xs, weights)[1]
+
+
+@jax.jit
+def _em_step(model: Any, coords: Any, xs: Any, weights: Any, prior: Any) -> tuple[Any, Array]:
+    coords, _, valid = model._em_step(coords, xs, weights, prior)
+    return coords, valid

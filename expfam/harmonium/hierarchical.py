@@ -1,0 +1,56 @@
+"""Hierarchical models: the latent variable of a lower harmonium is observed by an upper one."""
+
+from typing import final
+
+import equinox as eqx
+
+from .base import AbstractHarmonium
+from .latent import location
+from .linear import LinearInteraction
+from .linear_gaussian import LinearGaussian
+
+
+@final
+class Hierarchical(AbstractHarmonium):
+    """A hierarchy p(x, y, z) = p(x | y) p(y, z) of a linear Gaussian likelihood and an upper model.
+
+    Any model of normal observations can stand above: a mixture of normals (see the HMoG classes),
+    another `LinearGaussian`, a mixture of factor analyzers, or again a hierarchy. Complete data are
+    pairs (x, (y, z)).
+
+    Attributes:
+        lower: the likelihood p(x | y); its own prior is not used.
+        upper: the model of (y, z), whose observations have the latent dimension of `lower` and full
+            covariance.
+        whiten: whether EM steps bring y to mean 0 and covariance I, where `upper` allows it.
+
+    Example:
+        >>> import expfam as ef
+        >>> lower = ef.LinearGaussian(10, ef.Diagonal(), 4)
+        >>> upper = ef.LinearGaussian(4, ef.PositiveDefinite(), 2)
+        >>> ef.Hierarchical(lower, upper).observable.size
+        10
+    """
+
+    lower: LinearGaussian
+    upper: AbstractHarmonium
+    whiten: bool = eqx.field(static=True, default=False)
+
+    def __check_init__(self) -> None:
+        """Refuse models that do not fit."""
+        family = location(self.upper)
+        if family.size != self.lower.lat_dim:
+            raise ValueError(
+                "Hierarchical: `upper` must model observations of the latent dimension of `lower`, "
+                f"{self.lower.lat_dim}, but its observations have dimension {family.size}."
+            )
+        if family.structure.rank != 3:
+            raise ValueError(
+                "Hierarchical: `upper` must have observations of full covariance, so that the "
+                f"posterior is closed under conjugation, but has {family.structure!r}."
+            )
+
+    @property
+    def interaction(self) -> LinearInteraction:
+        """The linear Gaussian interaction of x and y."""
+        return LinearInteraction(self.lower.observable, self.upper, self.upper, self.whiten)

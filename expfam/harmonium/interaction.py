@@ -1,0 +1,157 @@
+"""Interactions: how the observable and the latent variables of a harmonium depend on each other.
+
+A harmonium is a joint exponential family of x and z (Welling et al. 2005). It is conjugated when
+the log-normalizer of its likelihood is linear in the latent statistic,
+
+    ψ_X(θ_X + Θ_XZ s_Z(z)) = ⟨ρ, s_Z(z)⟩ + χ,
+
+because then the prior lies in the latent family, with natural coordinates θ_Z + ρ, and
+ψ(θ) = ψ_Z(θ_Z + ρ) + χ (Sokoloski & Berens, arXiv 2206.04841). An interaction knows ρ and χ, and
+with them all kernels of the model. There are two: `harmonium.mixture.OneHotInteraction` and
+`harmonium.linear.LinearInteraction`.
+"""
+
+from abc import abstractmethod
+from typing import Any
+
+import equinox as eqx
+from jaxtyping import Array, Bool, Float, Key, PyTree
+
+from ..families.base import AbstractExponentialFamily
+
+
+class HarmoniumCoords(eqx.Module):
+    """Coordinates of a harmonium.
+
+    Attributes:
+        observable: those of the observable statistics, θ_X; `None` in a mixture in which all
+            coordinates of the components differ.
+        interaction: those of the products of statistics, Θ_XZ. In a mixture they are held for the
+            indicator 1[z = k] of every component k, along a leading axis.
+        latent: those of the latent statistics, θ_Z.
+    """
+
+    observable: Any
+    interaction: Any
+    latent: Any
+
+
+class LikelihoodCoords(eqx.Module):
+    """Natural coordinates of a likelihood p(x | z): a harmonium's without the latent ones.
+
+    Attributes:
+        observable: θ_X.
+        interaction: Θ_XZ.
+    """
+
+    observable: Any
+    interaction: Any
+
+
+class AbstractInteraction(eqx.Module):
+    """A conjugated interaction. All methods are kernels: one data point, raw coordinates.
+
+    Attributes:
+        observable: family of x given z.
+        posterior_family: family of z given x.
+        prior_family: family of z; contains the posterior family.
+        spaces: spaces of the coordinates.
+        observed_support: support of x.
+    """
+
+    observable: eqx.AbstractVar[AbstractExponentialFamily]
+    posterior_family: eqx.AbstractVar[AbstractExponentialFamily]
+    prior_family: eqx.AbstractVar[AbstractExponentialFamily]
+    spaces: eqx.AbstractVar[HarmoniumCoords]
+    observed_support: eqx.AbstractVar[Any]
+
+    @property
+    @abstractmethod
+    def likelihood_spaces(self) -> LikelihoodCoords:
+        """Spaces of the coordinates of the likelihood."""
+
+    @abstractmethod
+    def sufficient_statistic(self, x: Any, z: Any) -> HarmoniumCoords:
+        """s(x, z)."""
+
+    @abstractmethod
+    def log_base_measure(self, x: Any, z: Any) -> Float[Array, ""]:
+        """log μ(x, z)."""
+
+    @abstractmethod
+    def log_normalizer(self, coords: HarmoniumCoords) -> Float[Array, ""]:
+        """ψ(θ)."""
+
+    @abstractmethod
+    def log_normalizer_given(self, coords: HarmoniumCoords, x: Any) -> Float[Array, ""]:
+        """ψ(θ | x)."""
+
+    @abstractmethod
+    def log_observable_density(self, coords: HarmoniumCoords, x: Any) -> Float[Array, ""]:
+        """log p(x)."""
+
+    @abstractmethod
+    def likelihood(self, coords: HarmoniumCoords | LikelihoodCoords, z: Any) -> Any:
+        """Natural coordinates of p(x | z) in the observable family."""
+
+    @abstractmethod
+    def posterior(self, coords: HarmoniumCoords, x: Any) -> Any:
+        """Natural coordinates of p(z | x) in the posterior family."""
+
+    @abstractmethod
+    def conjugation(self, likelihood: LikelihoodCoords) -> tuple[Any, Float[Array, ""]]:
+        """The conjugation parameters ρ, in the prior family, and χ."""
+
+    @abstractmethod
+    def split(self, coords: HarmoniumCoords) -> tuple[LikelihoodCoords, Any]:
+        """Likelihood and prior."""
+
+    @abstractmethod
+    def join(self, likelihood: LikelihoodCoords, prior: Any) -> HarmoniumCoords:
+        """The harmonium with a given likelihood and prior; nearest where the family is smaller."""
+
+    @abstractmethod
+    def maximize(self, means: HarmoniumCoords, start: HarmoniumCoords | None) -> HarmoniumCoords:
+        """The M-step, θ = (∇ψ)⁻¹(η)."""
+
+    @abstractmethod
+    def translate(self, coords: HarmoniumCoords, offset: Any) -> HarmoniumCoords:
+        """Add an offset to the natural coordinates of x, whatever z is."""
+
+    @abstractmethod
+    def marginal(self, means: HarmoniumCoords) -> Any:
+        """The mean coordinates of x alone: the adjoint of `translate`."""
+
+    @abstractmethod
+    def whiten(self, means: HarmoniumCoords) -> HarmoniumCoords:
+        """The same distribution of x, with latent variables in standard form."""
+
+    @abstractmethod
+    def entropy(self, coords: HarmoniumCoords) -> Float[Array, ""]:
+        """Entropy of (x, z)."""
+
+    @abstractmethod
+    def in_domain(self, coords: HarmoniumCoords) -> Bool[Array, ""]:
+        """Whether ψ(θ) is finite."""
+
+    @abstractmethod
+    def features(self, x: Any) -> Float[Array, " features"]:
+        """x as a vector."""
+
+    @abstractmethod
+    def initialize(self, key: Key[Array, ""]) -> HarmoniumCoords:
+        """A random point."""
+
+    @abstractmethod
+    def initialize_from_sample(
+        self, key: Key[Array, ""], xs: Any, weights: Float[Array, " n"]
+    ) -> HarmoniumCoords:
+        """A point to start a fit from."""
+
+    @abstractmethod
+    def to_unconstrained(self, coords: HarmoniumCoords) -> PyTree[Array]:
+        """Free parameters."""
+
+    @abstractmethod
+    def from_unconstrained(self, free: PyTree[Array]) -> HarmoniumCoords:
+        """The point with the given free parameters."""

@@ -1,0 +1,390 @@
+"""The linear Gaussian interaction: x | y is normal with a mean linear in y.
+
+    p(x | y) = N(x; W y + b, Ψ),   Θ_XY = Ψ⁻¹W between the first-order statistics of x and y,
+
+where y is the latent variable itself, or the observable of a latent harmonium (then that harmonium's
+latent variables are latent too). The interaction is conjugated,
+
+    ψ_X(θ_X + Θ y) = ⟨ρ, (y, yyᵀ)⟩ + χ,   ρ = (ΘᵀΨ θ_X, ½ ΘᵀΨΘ),   χ = ψ_X(θ_X).
+"""
+
+from typing import Any, final
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jax.scipy.linalg import solve_triangular
+from jaxtyping import Array, Bool, Float, Key, PyTree
+
+from ..families.base import AbstractExponentialFamily
+from ..families.normal import Normal, NormalCoords
+from ..geometry import spaces as sp
+from ..geometry.duality import invert_gradient
+from ..geometry.structures import Diagonal, Identity, PositiveDefinite
+from . import latent as lat
+from .interaction import AbstractInteraction, HarmoniumCoords, LikelihoodCoords
+
+
+@final
+class LinearInteraction(AbstractInteraction):
+    """A linear Gaussian likelihood, with latent variables whose location is y.
+
+    Attributes:
+        observable: normal family of x given y.
+        posterior_family: family of the latent variables given x; its location is normal, of some
+            covariance structure.
+        prior_family: family of the latent variables, with full covariance.
+        whitening: whether `whiten`, and with it every EM step, standardizes y.
+    """
+
+    observable: Normal
+    posterior_family: AbstractExponentialFamily
+    prior_family: AbstractExponentialFamily
+    whitening: bool = eqx.field(static=True)
+
+    # ---------------------------------------------------------------- structure
+
+    @property
+    def location(self) -> Normal:
+        """The normal family of y in the posterior."""
+        return lat.location(self.posterior_family)
+
+    @property
+    def restricted(self) -> bool:
+        """Whether posteriors lie in a smaller family than the prior."""
+        return self.posterior_family != self.prior_family
+
+    @property
+    def observed_support(self) -> Any:
+        """Real vectors."""
+        return self.observable.support
+
+    @property
+    def spaces(self) -> HarmoniumCoords:
+        """Observable, p × d, latent."""
+        loadings = sp.Euclidean((self.observable.size, self.location.size))
+        return HarmoniumCoords(self.observable.spaces, loadings, self.posterior_family.spaces)
+
+    @property
+    def likelihood_spaces(self) -> LikelihoodCoords:
+        """Observable, p × d."""
+        return LikelihoodCoords(self.spaces.observable, self.spaces.interaction)
+
+    # ---------------------------------------------------------------- densities
+
+    def sufficient_statistic(self, x: Any, z: Any) -> HarmoniumCoords:
+        y = self.prior_family._observe(z)
+        return HarmoniumCoords(
+            self.observable._sufficient_statistic(x),
+            jnp.outer(x, y),
+            self.posterior_family._sufficient_statistic(z),
+        )
+
+    def log_base_measure(self, x: Any, z: Any) -> Array:
+        return self.observable._log_base_measure(x) + self.posterior_family._log_base_measure(z)
+
+    def log_normalizer(self, coords: HarmoniumCoords) -> Array:
+        return self.prior_family._log_normalizer(self.prior(coords)) + (
+            self.observable._log_normalizer(coords.observable)
+        )
+
+    def log_normalizer_given(self, coords: HarmoniumCoords, x: Any) -> Array:
+        # ψ(θ | x) = ⟨θ_X, s(x)⟩ + log μ(x) + ψ_Z(θ_Z + xᵀΘ)
+        return self.observable._log_normalizer_given(
+            coords.observable, x
+        ) + self.posterior_family._log_normalizer(self.posterior(coords, x))
+
+    def log_observable_density(self, coords: HarmoniumCoords, x: Any) -> Array:
+        # log p(x) = log p(x | y) + log p(y) − log p(y | x) for every y (Besag 1989). At the posterior
+        # mean all three are moderate numbers, where ψ(θ | x) − ψ(θ) is a difference of large ones.
+        posterior = self.posterior(coords, x)
+        family = self.posterior_family
+        y = jax.lax.stop_gradient(
+            lat.marginal(family, jax.grad(family._log_normalizer)(posterior)).first
+        )
+        conditional = NormalCoords(
+            coords.observable.first + coords.interaction @ y, coords.observable.second
+        )
+        return (
+            self.observable._log_density(conditional, x)
+            + self.prior_family._log_observable_density(self.prior(coords), y)
+            - family._log_observable_density(posterior, y)
+        )
+
+    def likelihood(self, coords: HarmoniumCoords | LikelihoodCoords, z: Any) -> NormalCoords:
+        y = self.prior_family._observe(z)
+        return NormalCoords(
+            coords.observable.first + coords.interaction @ y, coords.observable.second
+        )
+
+    def posterior(self, coords: HarmoniumCoords, x: Any) -> Any:
+        # Only the first-order part depends on x: second-order parts stay unbatched under vmap.
+        structure = self.location.structure.space(self.location.size)
+        offset = NormalCoords(x @ coords.interaction, sp.zeros(structure, x.dtype))
+        return lat.translate(self.posterior_family, coords.latent, offset)
+
+    def log_assignments(self, coords: HarmoniumCoords, x: Any) -> Float[Array, " k"]:
+        """log p(z = k | x), where the latent family is a mixture."""
+        return self.posterior_family.interaction.log_weights(self.posterior(coords, x))
+
+    # ---------------------------------------------------------------- conjugation
+
+    def prior(self, coords: HarmoniumCoords) -> Any:
+        """Natural coordinates θ_Z + ρ of the prior."""
+        shift, _ = self._shift(coords)
+        embedded = lat.embed(coords.latent, self.posterior_family, self.prior_family)
+        return lat.translate(self.prior_family, embedded, shift)
+
+    def conjugation(self, likelihood: LikelihoodCoords) -> tuple[Any, Array]:
+        shift, offset = self._shift(likelihood)
+        nothing = sp.zeros(self.prior_family.spaces, likelihood.interaction.dtype)
+        return lat.translate(self.prior_family, nothing, shift), offset
+
+    def _shift(self, coords: HarmoniumCoords | LikelihoodCoords) -> tuple[NormalCoords, Array]:
+        # ρ as an offset of the location, and χ. With Ψ = L⁻ᵀL⁻¹ and V = L⁻¹Θ: ΘᵀΨΘ = VᵀV.
+        structure = self.observable.structure
+        inverse = structure.invert(structure.factor(coords.observable.second))
+        whitened = jax.vmap(lambda column: structure.apply(inverse, column), 1, 1)(
+            coords.interaction
+        )
+        mean = structure.apply(inverse, coords.observable.first)
+        shift = NormalCoords(whitened.T @ mean, 0.5 * whitened.T @ whitened)
+        return shift, self.observable._log_normalizer(coords.observable)
+
+    def split(self, coords: HarmoniumCoords) -> tuple[LikelihoodCoords, Any]:
+        likelihood = LikelihoodCoords(coords.observable, coords.interaction)
+        return likelihood, self.prior(coords)
+
+    def join(self, likelihood: LikelihoodCoords, prior: Any) -> HarmoniumCoords:
+        shift, _ = self._shift(likelihood)
+        full = lat.translate(self.prior_family, prior, jax.tree.map(jnp.negative, shift))
+        latent = lat.restrict(full, self.prior_family, self.posterior_family)
+        return HarmoniumCoords(likelihood.observable, likelihood.interaction, latent)
+
+    def translate(self, coords: HarmoniumCoords, offset: NormalCoords) -> HarmoniumCoords:
+        moved = jax.tree.map(jnp.add, coords.observable, offset)
+        return HarmoniumCoords(moved, coords.interaction, coords.latent)
+
+    def marginal(self, means: HarmoniumCoords) -> NormalCoords:
+        return means.observable
+
+    # ---------------------------------------------------------------- usual parameters
+
+    def from_loadings(self, loadings: Array, mean: Array, factor: Any) -> LikelihoodCoords:
+        """The likelihood N(W y + b, Ψ) with Ψ⁻¹ = L Lᵀ given by its factor L."""
+        structure = self.observable.structure
+
+        def precision(vector: Array) -> Array:
+            return structure.apply(factor, structure.apply_transposed(factor, vector))
+
+        first = precision(mean)
+        interaction = jax.vmap(precision, 1, 1)(loadings)
+        return LikelihoodCoords(NormalCoords(first, structure.from_factor(factor)), interaction)
+
+    def loadings(self, coords: HarmoniumCoords | LikelihoodCoords) -> tuple[Array, Array, Any]:
+        """W = ΨΘ, b = Ψθ_X, and the factor L of Ψ⁻¹."""
+        structure = self.observable.structure
+        factor = structure.factor(coords.observable.second)
+        inverse = structure.invert(factor)
+
+        def covariance(vector: Array) -> Array:
+            return structure.apply_transposed(inverse, structure.apply(inverse, vector))
+
+        loadings = jax.vmap(covariance, 1, 1)(coords.interaction)
+        return loadings, covariance(coords.observable.first), factor
+
+    # ---------------------------------------------------------------- estimation
+
+    def maximize(self, means: HarmoniumCoords, start: HarmoniumCoords | None) -> HarmoniumCoords:
+        if self.restricted:
+            return self._maximize_convex(means, start)
+        # The likelihood is the regression of x on y, the prior is fitted by itself.
+        prior = None if start is None else self.prior(start)
+        return self.join(
+            self._regression(means), self.prior_family._maximize(means.latent, prior)
+        )
+
+    def _regression(self, means: HarmoniumCoords) -> LikelihoodCoords:
+        # W = Cov(x, y) Cov(y)⁻¹, b = E[x] − W E[y], Ψ = Cov(x) − W Cov(y, x)
+        location = lat.marginal(self.posterior_family, means.latent)
+        structure = self.observable.structure
+        cross = means.interaction - jnp.outer(means.observable.first, location.first)
+        inverse = PositiveDefinite().precision_factor(
+            location.second - jnp.outer(location.first, location.first),
+            location.second,
+            self.location.size,
+        )
+        loadings = cross @ inverse @ inverse.T
+        mean = means.observable.first - loadings @ location.first
+        outer = structure.outer(means.observable.first)
+        explained = structure.restrict(loadings @ cross.T)
+        noise = jax.tree.map(
+            lambda second, square, part: second - square - part,
+            means.observable.second,
+            outer,
+            explained,
+        )
+        factor = structure.precision_factor(noise, means.observable.second, self.observable.size)
+        return self.from_loadings(loadings, mean, factor)
+
+    def _maximize_convex(
+        self, means: HarmoniumCoords, start: HarmoniumCoords | None
+    ) -> HarmoniumCoords:
+        def potential(vector: Array) -> Array:
+            return self.log_normalizer(sp.unpack(self.spaces, vector, "natural"))
+
+        target = sp.pack(self.spaces, means, "mean")
+        origin = sp.pack(
+            self.spaces, self._independent(means) if start is None else start, "natural"
+        )
+        found = invert_gradient(potential, target, origin)
+
+        def loss(vector: Array) -> Array:
+            return potential(vector) - jnp.dot(target, vector)
+
+        # An inexact solve must not lower the likelihood.
+        better = loss(found) <= loss(origin)
+        return sp.unpack(self.spaces, jnp.where(better, found, origin), "natural")
+
+    def _independent(self, means: HarmoniumCoords) -> HarmoniumCoords:
+        return HarmoniumCoords(
+            self.observable._maximize(means.observable, None),
+            jnp.zeros_like(means.interaction),
+            self.posterior_family._maximize(means.latent, None),
+        )
+
+    def whiten(self, means: HarmoniumCoords) -> HarmoniumCoords:
+        return self.standardize(means) if self.whitening else means
+
+    def standardize(self, means: HarmoniumCoords) -> HarmoniumCoords:
+        """The same distribution of x, with y of mean 0 and covariance I."""
+        # y ↦ Aᵀ(y − m) with A Aᵀ = Cov(y)⁻¹, as far as the posterior family is closed under it.
+        location = lat.marginal(self.posterior_family, means.latent)
+        structure = lat.gauge(self.posterior_family)
+        inner = lat.project_location(location, self.location, structure)
+        spread = structure.outer(inner.first)
+        covariance = None if spread is None else inner.second - spread
+        factor = structure.precision_factor(covariance, inner.second, self.location.size)
+        frame = jax.vmap(lambda row: structure.apply_transposed(factor, row))(
+            jnp.eye(self.location.size, dtype=location.first.dtype)
+        )
+        cross = means.interaction - jnp.outer(means.observable.first, location.first)
+        latent = lat.push(self.posterior_family, means.latent, location.first, frame)
+        return HarmoniumCoords(means.observable, cross @ frame, latent)
+
+    def entropy(self, coords: HarmoniumCoords) -> Array:
+        # The covariance of x given y does not depend on y.
+        return self.prior_family._entropy(self.prior(coords)) + self.observable._entropy(
+            coords.observable
+        )
+
+    def in_domain(self, coords: HarmoniumCoords) -> Bool[Array, ""]:
+        inside = self.prior_family._in_domain(self.prior(coords))
+        return (
+            inside
+            & self.observable._in_domain(coords.observable)
+            & jnp.all(jnp.isfinite(coords.interaction))
+        )
+
+    def features(self, x: Any) -> Array:
+        return self.observable._features(x)
+
+    def initialize(self, key: Key[Array, ""]) -> HarmoniumCoords:
+        keys = jax.random.split(key, 3)
+        mean, _ = self.observable._moments(self.observable._initialize(keys[0]))
+        noise = self.observable._initialize(keys[0]).second
+        size = (self.observable.size, self.location.size)
+        loadings = jax.random.normal(keys[1], size) / jnp.sqrt(1.0 * self.location.size)
+        factor = self.observable.structure.factor(noise)
+        frame = self._frame(loadings, factor)
+        likelihood = self.from_loadings(loadings @ frame, mean, factor)
+        return self.join(likelihood, self.prior_family._initialize(keys[2]))
+
+    def initialize_from_sample(
+        self, key: Key[Array, ""], xs: Any, weights: Array
+    ) -> HarmoniumCoords:
+        # 1. Principal components: W = U(Λ − σ²I)^½, σ² the mean of the other eigenvalues (Tipping &
+        #    Bishop 1999), and the noise that is left over.
+        # 2. The latent family is fitted to the scores, which have mean 0 and covariance I.
+        size, dim = self.observable.size, self.location.size
+        share = weights / jnp.sum(weights)
+        mean = share @ xs
+        centered = xs - mean
+        covariance = (centered * share[:, None]).T @ centered
+        values, vectors = jnp.linalg.eigh(covariance)
+        values, vectors = values[::-1], vectors[:, ::-1]
+        floor = jnp.finfo(xs.dtype).eps * values[0]
+        noise = jnp.maximum(jnp.sum(values[dim:]) / max(size - dim, 1), floor)
+        leading = jnp.maximum(values[:dim], floor)
+        loadings = vectors[:, :dim] * jnp.sqrt(jnp.maximum(leading - noise, 1e-3 * noise))
+        structure = self.observable.structure
+        residual = covariance - loadings @ loadings.T
+        leaf = structure.restrict(residual)
+        factor = structure.precision_factor(
+            leaf, structure.restrict(covariance + jnp.outer(mean, mean)), size
+        )
+        # A residual that is singular gives way to isotropic noise.
+        isotropic = structure.precision_factor(
+            structure.restrict(noise * jnp.eye(size, dtype=xs.dtype)), leaf, size
+        )
+        factor = jax.tree.map(
+            lambda own, other: jnp.where(jnp.all(jnp.isfinite(own)), own, other), factor, isotropic
+        )
+        scores = centered @ vectors[:, :dim] / jnp.sqrt(leading)
+        frame = self._frame(loadings, factor)
+        inverse = jnp.linalg.inv(frame)
+        prior = self.prior_family._initialize_from_sample(key, scores @ inverse.T, weights)
+        return self.join(self.from_loadings(loadings @ frame, mean, factor), prior)
+
+    def _frame(self, loadings: Array, factor: Any) -> Array:
+        # A frame of the latent space (loadings W F, scores F⁻¹y) in which WᵀΨ⁻¹W has the structure
+        # of the posterior precision, so that joining a prior of that structure loses nothing.
+        structure = self.location.structure
+        dim = loadings.shape[1]
+        if structure == PositiveDefinite():
+            return jnp.eye(dim, dtype=loadings.dtype)
+        white = jax.vmap(
+            lambda column: self.observable.structure.apply_transposed(factor, column), 1, 1
+        )(loadings)
+        values, vectors = jnp.linalg.eigh(white.T @ white)
+        if structure == Diagonal():
+            return vectors
+        values = jnp.maximum(values, 1e-6 * values[-1])
+        level = jnp.mean(values)
+        if structure == Identity():
+            # Posterior precision I = prior precision + g I
+            level = level / (1 + level)
+        return vectors * jnp.sqrt(level / values)
+
+    # ---------------------------------------------------------------- unconstrained chart
+
+    def to_unconstrained(self, coords: HarmoniumCoords) -> PyTree[Array]:
+        loadings, mean, factor = self.loadings(coords)
+        shift, _ = self._shift(coords)
+        prior = self.prior(coords)
+        if not self.restricted:
+            free = self.prior_family._to_unconstrained(prior)
+        else:
+            free = lat.to_free(prior, shift.second, self.prior_family, self.location.structure)
+        if self.location.structure == Identity():
+            # I − G = B Bᵀ: the free loadings W B⁻ᵀ may be any matrix.
+            root = jnp.linalg.cholesky(jnp.eye(self.location.size) - 2 * shift.second)
+            loadings = solve_triangular(root, loadings.T, lower=True).T
+        return loadings, mean, self.observable.structure.to_unconstrained(factor), free
+
+    def from_unconstrained(self, free: PyTree[Array]) -> HarmoniumCoords:
+        loadings, mean, logs, latent = free
+        structure = self.observable.structure
+        factor = structure.from_unconstrained(logs)
+        if self.location.structure == Identity():
+            # W = W̃ C⁻ᵀ with C Cᵀ = I + W̃ᵀΨ⁻¹W̃ has WᵀΨ⁻¹W = I − C⁻¹C⁻ᵀ, smaller than I.
+            white = jax.vmap(lambda c: structure.apply_transposed(factor, c), 1, 1)(loadings)
+            size = self.location.size
+            root = jnp.linalg.cholesky(jnp.eye(size, dtype=white.dtype) + white.T @ white)
+            loadings = solve_triangular(root, loadings.T, lower=True).T
+        likelihood = self.from_loadings(loadings, mean, factor)
+        if not self.restricted:
+            return self.join(likelihood, self.prior_family._from_unconstrained(latent))
+        shift, _ = self._shift(likelihood)
+        prior = lat.from_free(latent, shift.second, self.prior_family, self.location.structure)
+        return self.join(likelihood, prior)

@@ -1,0 +1,171 @@
+"""Mixtures of any family, or of any harmonium."""
+
+from typing import Any, final
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from ..families.base import AbstractExponentialFamily
+from ..families.categorical import Categorical
+from ..families.normal import Normal
+from ..geometry.checks import require
+from ..geometry.points import Natural
+from ..geometry.structures import AbstractStructure
+from . import posteriors
+from .base import AbstractHarmonium
+from .interaction import HarmoniumCoords, LikelihoodCoords
+from .one_hot import OneHotInteraction
+
+
+@final
+class Mixture(AbstractHarmonium):
+    """A mixture p(x) = Σ_k π_k p(x; θ_k), with the component number as the latent variable.
+
+    Natural coordinates are θ_k for every component and log-weights w_k with π_k ∝ exp(w_k + ψ(θ_k)).
+
+    `initialize_from_sample` clusters the rows by k-means++ and fits every cluster by itself.
+
+    Attributes:
+        component: family of the components: any family, a product, or a model with latent variables
+            of its own, such as `LinearGaussian` (a mixture of factor analyzers).
+        n_components: number of components K.
+        varying: for normal components, the covariance structure in which they differ, beside their
+            means; the rest of the precision matrix is shared. `None` (default): everything differs.
+            `Identity()`: one covariance for all ("tied"); `Diagonal()`: precisions that differ on the
+            diagonal; `Scale()`: precisions that differ by multiples of the identity.
+
+    Example:
+        >>> import jax.numpy as jnp, expfam as ef
+        >>> mixture = ef.Mixture(ef.Normal(2), n_components=3)
+        >>> mixture.dim
+        17
+    """
+
+    component: AbstractExponentialFamily
+    n_components: int = eqx.field(static=True)
+    varying: AbstractStructure | None = None
+
+    def __check_init__(self) -> None:
+        """Refuse less than one component, and shared parts of anything but normals."""
+        if not isinstance(self.component, AbstractExponentialFamily):
+            raise TypeError(
+                "Mixture: `component` must be a family, e.g. expfam.Normal(2), but is of type "
+                f"{type(self.component).__name__}."
+            )
+        if not isinstance(self.n_components, int) or self.n_components < 1:
+            raise ValueError(
+                "Mixture: `n_components` must be an integer of at least 1, but is "
+                f"{self.n_components}."
+            )
+        if self.varying is not None:
+            if not isinstance(self.component, Normal):
+                raise TypeError(
+                    "Mixture: `varying` applies to components that are Normal, but `component` is "
+                    f"{self.component!r}."
+                )
+            if self.varying.rank > self.component.structure.rank:
+                raise ValueError(
+                    f"Mixture: `varying` must be contained in the structure of the components, "
+                    f"{self.component.structure!r}, but is {self.varying!r}."
+                )
+
+    @property
+    def interaction(self) -> OneHotInteraction:
+        """The one-hot interaction of x and the component number."""
+        varying = self.varying
+        if isinstance(self.component, Normal) and varying == self.component.structure:
+            varying = None
+        if isinstance(self.component, AbstractHarmonium):
+            posterior = Mixture(self.component.posterior_family, self.n_components)
+            prior = Mixture(self.component.prior_family, self.n_components)
+        else:
+            posterior = prior = Categorical(self.n_components)
+        return OneHotInteraction(self.component, self.n_components, varying, posterior, prior)
+
+    # ---------------------------------------------------------------- usual parameters
+
+    def from_components(
+        self, weights: Float[Array, " k"], components: Natural[Any]
+    ) -> Natural[HarmoniumCoords]:
+        """The mixture with given weights and components.
+
+        Args:
+            weights: K positive numbers that sum to one.
+            components: natural coordinates of the components, stacked along a leading axis of every
+                leaf, e.g. made by `jax.vmap(normal.from_mean_covariance)(means, covariances)`.
+
+        Raises:
+            ValueError: wrong shapes, weights that are not positive or do not sum to one, or
+                components that differ in what they should share.
+        """
+        if jnp.shape(weights) != (self.n_components,):
+            raise ValueError(
+                f"Mixture.from_components: `weights` must have shape ({self.n_components},), but has "
+                f"shape {jnp.shape(weights)}."
+            )
+        complete = Mixture(self.component, self.n_components)
+        self._check_coords(
+            components, Natural, complete.spaces.interaction, "from_components", "components"
+        )
+        coords, good, shared = _from_components(self, jnp.asarray(weights), components.coords)
+        good_weights = "Mixture.from_components: `weights` must be positive and sum to one."
+        same = f"Mixture.from_components: `components` may differ only in {self.varying!r} precision."
+        return Natural(require(require(coords, good, good_weights), shared, same))
+
+    def weights(self, params: Natural[HarmoniumCoords]) -> Float[Array, " k"]:
+        """The weights π_k of the components, shape `(K,)`."""
+        self._check_point(params, Natural, "weights", "params")
+        return _weights(self, params.coords)
+
+    def components(self, params: Natural[HarmoniumCoords]) -> Natural[Any]:
+        """The components, stacked along a leading axis of every leaf.
+
+        Read them with `jax.vmap`, e.g. `jax.vmap(normal.mean_covariance)(mixture.components(params))`.
+        """
+        self._check_point(params, Natural, "components", "params")
+        return Natural(_components(self, params.coords))
+
+    # ---------------------------------------------------------------- assignments
+
+    def posterior_categorical(
+        self, params: Natural[HarmoniumCoords], x: Any
+    ) -> Natural[Float[Array, " k_minus_1"]]:
+        """The posterior of the component number given one observation, a point of `Categorical(K)`."""
+        return posteriors.posterior_categorical(self, params, x)
+
+    def posterior_soft_assignments(
+        self, params: Natural[HarmoniumCoords], x: Any
+    ) -> Float[Array, "*batch k"]:
+        """Responsibilities: the probability of every component given x; a last axis of length K."""
+        return posteriors.posterior_soft_assignments(self, params, x)
+
+    def posterior_hard_assignment(
+        self, params: Natural[HarmoniumCoords], x: Any
+    ) -> Int[Array, "*batch"]:
+        """The most probable component given x."""
+        return jnp.argmax(self.posterior_soft_assignments(params, x), axis=-1)
+
+
+@jax.jit
+def _from_components(mixture: Mixture, weights: Array, parts: Any) -> tuple[Any, Array, Array]:
+    interaction = mixture.interaction
+    coords = interaction._from_components(parts, jnp.log(weights))
+    back = interaction.components(coords)
+    gaps = jax.tree.map(
+        lambda a, b: jnp.max(jnp.abs(a - b)) <= 1e-4 * jnp.max(jnp.abs(b)) + 1e-30, back, parts
+    )
+    normalized = jnp.abs(jnp.sum(weights) - 1) < 1e-4
+    return coords, jnp.all(weights > 0) & normalized, jnp.all(jnp.stack(jax.tree.leaves(gaps)))
+
+
+@jax.jit
+def _weights(mixture: Mixture, coords: Any) -> Array:
+    return jnp.exp(mixture.interaction.log_weights(coords))
+
+
+@jax.jit
+def _components(mixture: Mixture, coords: Any) -> Any:
+    return mixture.interaction.components(coords)
+

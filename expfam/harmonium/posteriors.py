@@ -1,0 +1,58 @@
+"""Posteriors of a component number and of a latent position, for all models that have them."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from ..families.base import over_data
+from ..families.support import check_data
+from ..geometry.points import Natural
+from .base import AbstractHarmonium
+from .interaction import HarmoniumCoords
+
+
+def posterior_categorical(
+    model: AbstractHarmonium, params: Natural[HarmoniumCoords], x: Any
+) -> Natural[Float[Array, " k_minus_1"]]:
+    """p(z | x) for one observation, in the K − 1 natural coordinates of `Categorical(K)`."""
+    model._check_point(params, Natural, "posterior_categorical", "params")
+    x = model._check_one(x, model.observed_support, "posterior_categorical", "x")
+    logs = over_data(_log_assignments, 0, 1)(model, params.coords, x)
+    return Natural(logs[1:] - logs[0])
+
+
+def posterior_soft_assignments(
+    model: AbstractHarmonium, params: Natural[HarmoniumCoords], x: Any
+) -> Float[Array, "*batch k"]:
+    """Responsibilities p(z | x) for observations with any leading axes."""
+    return jnp.exp(_batched(_log_assignments, model, params, x, "posterior_soft_assignments"))
+
+
+def latent_mean(
+    model: AbstractHarmonium, params: Natural[HarmoniumCoords], x: Any
+) -> Float[Array, "*batch d"]:
+    """E[y | x] for observations with any leading axes."""
+    return _batched(_latent_mean, model, params, x, "latent_mean")
+
+
+def _batched(
+    kernel: Any, model: AbstractHarmonium, params: Natural[HarmoniumCoords], x: Any, name: str
+) -> Array:
+    model._check_point(params, Natural, name, "params")
+    x, batch = check_data(x, model.observed_support, model._owner(name), "x")
+    return over_data(kernel, len(batch), 1)(model, params.coords, x)
+
+
+def _log_assignments(model: AbstractHarmonium, coords: HarmoniumCoords, x: Any) -> Array:
+    return model.interaction.log_assignments(coords, x)
+
+
+def _latent_mean(model: AbstractHarmonium, coords: HarmoniumCoords, x: Any) -> Array:
+    posterior = model.interaction.posterior(coords, x)
+    means = jax.grad(model.posterior_family._log_normalizer)(posterior)
+    family = model.posterior_family
+    return (
+        family.interaction.marginal(means) if isinstance(family, AbstractHarmonium) else means
+    ).first

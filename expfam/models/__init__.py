@@ -1,0 +1,1 @@
+"""Named models, assembled from harmoniums."""

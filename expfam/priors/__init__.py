@@ -1,0 +1,1 @@
+"""Conjugate priors: pseudo-statistics and a pseudo-count."""
