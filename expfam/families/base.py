@@ -238,9 +238,7 @@ class AbstractExponentialFamily(AbstractManifold[C]):
 
     # ---------------------------------------------------------------- sampling and estimation
 
-    def sample(
-        self, key: Key[Array, ""], params: Natural[C], shape: tuple[int, ...] = ()
-    ) -> Data:
+    def sample(self, key: Key[Array, ""], params: Natural[C], shape: tuple[int, ...] = ()) -> Data:
         """Draw complete data points.
 
         Args:
@@ -516,4 +514,6 @@ _sample = jax.jit(_sample, static_argnums=(1,))
 
 
 def _repeat(draw: Callable[..., Any], size: int) -> Callable[..., Any]:
-    return lambda key, coords: jax.vmap(draw, in_axes=(0, None))(jax.random.split(key, size), coords)
+    return lambda key, coords: jax.vmap(draw, in_axes=(0, None))(
+        jax.random.split(key, size), coords
+    )

@@ -61,7 +61,9 @@ class Normal(AbstractObservedFamily[NormalCoords]):
     def __check_init__(self) -> None:
         """Refuse a size below one."""
         if not isinstance(self.size, int) or self.size < 1:
-            raise ValueError(f"Normal: `size` must be an integer of at least 1, but is {self.size}.")
+            raise ValueError(
+                f"Normal: `size` must be an integer of at least 1, but is {self.size}."
+            )
         if not isinstance(self.structure, AbstractStructure):
             raise TypeError(
                 "Normal: `structure` must be a covariance structure, e.g. expfam.Diagonal(), but is "

@@ -95,7 +95,9 @@ def check_data(data: Any, supports: Any, owner: str, argument: str) -> tuple[Any
             f"but is of type {type(data).__name__}."
         ) from error
     checked = [
-        _check_leaf(array, support, owner, argument if len(leaves) == 1 else f"{argument}, leaf {i}")
+        _check_leaf(
+            array, support, owner, argument if len(leaves) == 1 else f"{argument}, leaf {i}"
+        )
         for i, (array, support) in enumerate(zip(arrays, leaves, strict=True))
     ]
     batches = {
@@ -121,7 +123,9 @@ def check_rows(data: Any, supports: Any, owner: str, argument: str = "xs") -> tu
         ValueError: as `check_data`, and where there is not one leading axis or no row.
     """
     rows = replicate(supports, 1)
-    shapes = [f"(n, {', '.join(map(str, s.shape[1:]))})".replace(", )", ",)") for s in _leaves(rows)]
+    shapes = [
+        f"(n, {', '.join(map(str, s.shape[1:]))})".replace(", )", ",)") for s in _leaves(rows)
+    ]
     wanted = shapes[0] if len(shapes) == 1 else f"a tuple with shapes {', '.join(shapes)}"
     if len(shapes) == 1 and not isinstance(data, tuple):
         came, trailing = jnp.shape(data), _leaves(supports)[0].shape

@@ -109,6 +109,31 @@ def push(
     return HarmoniumCoords(interaction.splitting.rest(whole.second), moved, means.latent)
 
 
+def snap(
+    prior: Any,
+    shift: Float[Array, "d d"],
+    family: AbstractExponentialFamily,
+    structure: AbstractStructure,
+) -> Any:
+    """A prior of the same weights and means whose posteriors have a given smaller structure.
+
+    Args:
+        prior: natural coordinates.
+        shift: second-order conjugation parameter ρ₂; Θ − ρ₂ gets the structure for every component.
+        family: of the prior, a normal or a mixture of normals.
+        structure: of the posterior.
+    """
+
+    def normal(coords: NormalCoords) -> NormalCoords:
+        own = location(family)
+        mean, _ = own._moments(coords)
+        part = structure.nearest(coords.second - shift)
+        second = shift + structure.dense(part, own.size, mean.dtype)
+        return NormalCoords(-2 * second @ mean, second)
+
+    return _over_prior(normal, prior, family)
+
+
 def to_free(
     prior: Any,
     shift: Float[Array, "d d"],
@@ -161,6 +186,13 @@ def from_free(
         return normal(free)
     log_weights, parts = free
     return family.interaction._from_components(jax.vmap(normal)(parts), log_weights)
+
+
+def _over_prior(function: Any, prior: Any, family: AbstractExponentialFamily) -> Any:
+    if isinstance(family, Normal):
+        return function(prior)
+    parts = jax.vmap(function)(prior.interaction)
+    return family.interaction._from_components(parts, family.interaction.log_weights(prior))
 
 
 def _over_components(function: Any, coords: Any, source: Any, target: Any) -> Any:

@@ -200,9 +200,7 @@ class LinearInteraction(AbstractInteraction):
             return self._maximize_convex(means, start)
         # The likelihood is the regression of x on y, the prior is fitted by itself.
         prior = None if start is None else self.prior(start)
-        return self.join(
-            self._regression(means), self.prior_family._maximize(means.latent, prior)
-        )
+        return self.join(self._regression(means), self.prior_family._maximize(means.latent, prior))
 
     def _regression(self, means: HarmoniumCoords) -> LikelihoodCoords:
         # W = Cov(x, y) Cov(y)⁻¹, b = E[x] − W E[y], Ψ = Cov(x) − W Cov(y, x)
@@ -298,7 +296,7 @@ class LinearInteraction(AbstractInteraction):
         factor = self.observable.structure.factor(noise)
         frame = self._frame(loadings, factor)
         likelihood = self.from_loadings(loadings @ frame, mean, factor)
-        return self.join(likelihood, self.prior_family._initialize(keys[2]))
+        return self._join_nearest(likelihood, self.prior_family._initialize(keys[2]))
 
     def initialize_from_sample(
         self, key: Key[Array, ""], xs: Any, weights: Array
@@ -334,7 +332,13 @@ class LinearInteraction(AbstractInteraction):
         frame = self._frame(loadings, factor)
         inverse = jnp.linalg.inv(frame)
         prior = self.prior_family._initialize_from_sample(key, scores @ inverse.T, weights)
-        return self.join(self.from_loadings(loadings @ frame, mean, factor), prior)
+        return self._join_nearest(self.from_loadings(loadings @ frame, mean, factor), prior)
+
+    def _join_nearest(self, likelihood: LikelihoodCoords, prior: Any) -> HarmoniumCoords:
+        if self.restricted:
+            shift, _ = self._shift(likelihood)
+            prior = lat.snap(prior, shift.second, self.prior_family, self.location.structure)
+        return self.join(likelihood, prior)
 
     def _frame(self, loadings: Array, factor: Any) -> Array:
         # A frame of the latent space (loadings W F, scores F⁻¹y) in which WᵀΨ⁻¹W has the structure

@@ -15,7 +15,7 @@ from ..geometry.points import Natural
 from ..geometry.structures import AbstractStructure
 from . import posteriors
 from .base import AbstractHarmonium
-from .interaction import HarmoniumCoords, LikelihoodCoords
+from .interaction import HarmoniumCoords
 from .one_hot import OneHotInteraction
 
 
@@ -111,7 +111,9 @@ class Mixture(AbstractHarmonium):
         )
         coords, good, shared = _from_components(self, jnp.asarray(weights), components.coords)
         good_weights = "Mixture.from_components: `weights` must be positive and sum to one."
-        same = f"Mixture.from_components: `components` may differ only in {self.varying!r} precision."
+        same = (
+            f"Mixture.from_components: `components` may differ only in {self.varying!r} precision."
+        )
         return Natural(require(require(coords, good, good_weights), shared, same))
 
     def weights(self, params: Natural[HarmoniumCoords]) -> Float[Array, " k"]:
@@ -168,4 +170,3 @@ def _weights(mixture: Mixture, coords: Any) -> Array:
 @jax.jit
 def _components(mixture: Mixture, coords: Any) -> Any:
     return mixture.interaction.components(coords)
-

@@ -113,7 +113,9 @@ class OneHotInteraction(AbstractInteraction):
         statistic = self.component._sufficient_statistic(data)
         indicator = (k == jnp.arange(self.n_components)).astype(_dtype(statistic))
         return self._split_means(
-            statistic, jax.tree.map(lambda a: jnp.tensordot(indicator, a, axes=0), statistic), indicator
+            statistic,
+            jax.tree.map(lambda a: jnp.tensordot(indicator, a, axes=0), statistic),
+            indicator,
         )
 
     def log_base_measure(self, x: Any, z: Any) -> Array:
@@ -364,6 +366,8 @@ class OneHotInteraction(AbstractInteraction):
             )
         else:
             means, shared, shape = rest
+            if shared.ndim == 2:
+                shared = (shared + shared.T) / 2
             shared = self.splitting.rest(shared)
             varying = jax.vmap(lambda v: self.splitting.dominate(v, shared))(shape)
 

@@ -50,9 +50,7 @@ class AnalyticHMoG(AbstractHarmonium):
     @property
     def interaction(self) -> LinearInteraction:
         """The linear Gaussian interaction of x and y."""
-        return LinearInteraction(
-            self.lwr_hrm.observable, self.upr_hrm, self.upr_hrm, self.whiten
-        )
+        return LinearInteraction(self.lwr_hrm.observable, self.upr_hrm, self.upr_hrm, self.whiten)
 
     # ---------------------------------------------------------------- usual parameters
 

@@ -56,9 +56,7 @@ class SymmetricHMoG(AbstractHarmonium):
     @property
     def interaction(self) -> LinearInteraction:
         """The linear Gaussian interaction of x and y."""
-        return LinearInteraction(
-            self.lwr_hrm.observable, self.upr_hrm, self.upr_hrm, self.whiten
-        )
+        return LinearInteraction(self.lwr_hrm.observable, self.upr_hrm, self.upr_hrm, self.whiten)
 
     # ---------------------------------------------------------------- usual parameters
 
