@@ -7,6 +7,14 @@ from .families.normal import Normal as Normal
 from .families.poisson import Poisson as Poisson
 from .families.product import Product as Product
 from .families.product import Replicated as Replicated
+from .fitting.fit import fit as fit
+from .fitting.methods import EM as EM
+from .fitting.methods import Gradient as Gradient
+from .fitting.result import ConvergenceWarning as ConvergenceWarning
+from .fitting.result import Fit as Fit
+from .fitting.result import FitError as FitError
+from .fitting.result import Status as Status
+from .fitting.weak_prior import weak_prior as weak_prior
 from .geometry.points import Mean as Mean
 from .geometry.points import Natural as Natural
 from .geometry.points import gradient as gradient

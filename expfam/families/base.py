@@ -318,21 +318,26 @@ class AbstractExponentialFamily(AbstractManifold[C]):
         empty = jax.tree.map(jnp.zeros_like, (share[0], coords))
         return jax.lax.scan(step, empty, jnp.arange(0, n, size))[0]
 
+    def _objective(
+        self, coords: C, xs: Data, weights: Any, prior: Any, total: Any
+    ) -> Float[Array, ""]:
+        # What fits maximize: the mean log-likelihood per row, with a prior plus its log-density over
+        # the number of all rows. Differentiable in `coords`, with exact derivatives.
+        values = jax.vmap(lambda x: self._log_normalizer_given(coords, x))(xs)
+        share = _shares(weights, values.shape[0], values.dtype)
+        normalizer = self._log_normalizer(coords)
+        return jnp.dot(share, values) - normalizer + _log_prior(prior, coords, normalizer, total)
+
     def _em_step(
         self, coords: C, xs: Data, weights: Any, prior: Any, block_size: int | None = None
     ) -> tuple[C, Float[Array, ""], Bool[Array, ""]]:
-        # One EM step: the next point, the objective of the present one per row (the mean
-        # log-likelihood, with a prior plus its log-density over n), and whether the next is valid.
+        # One EM step: the next point, the objective of the present one, whether the next is valid.
         value, means = self._expectation(coords, xs, weights, block_size)
         normalizer = self._log_normalizer(coords)
-        objective = value - normalizer
-        if prior is not None:
-            n = jax.tree.leaves(xs)[0].shape[0] if weights is None else jnp.sum(weights)
-            objective = objective + prior._log_density(coords, normalizer) / n
-            means = prior._average(means, n)
-        else:
-            # Whitening keeps the likelihood; a prior tells latent frames apart, and sets its own.
-            means = self._whiten(means)
+        total = jax.tree.leaves(xs)[0].shape[0] if weights is None else jnp.sum(weights)
+        objective = value - normalizer + _log_prior(prior, coords, normalizer, total)
+        # Whitening keeps the likelihood; a prior tells latent frames apart, and sets its own.
+        means = self._whiten(means) if prior is None else prior._average(means, total)
         following = self._maximize(means, coords)
         return following, objective, self._in_domain(following)
 
@@ -419,6 +424,10 @@ def _map_data(kernel: Any, n_axes: int, n_params: int, family: Any, *args: Any) 
 
 
 _map_data = jax.jit(_map_data, static_argnums=(0, 1, 2))
+
+
+def _log_prior(prior: Any, coords: Any, normalizer: Array, total: Any) -> Array | float:
+    return 0.0 if prior is None else prior._log_density(coords, normalizer) / total
 
 
 def _shares(weights: Array | None, n: int, dtype: Any) -> Float[Array, " n"]:

@@ -155,14 +155,10 @@ class Normal(AbstractObservedFamily[NormalCoords]):
 
     def _moments(self, coords: NormalCoords) -> tuple[Array, Leaf]:
         # mean vector, and covariance as a mean leaf
-        inverse = self.structure.invert(self.structure.factor(coords.second))
-        whitened = self.structure.apply(inverse, coords.first)
-        mean = self.structure.apply_transposed(inverse, whitened)
-        return mean, self.structure.covariance(inverse, self.size)
+        return _moments(self.structure, coords)
 
     def _covariance_matrix(self, coords: NormalCoords) -> Array:
-        inverse = self.structure.invert(self.structure.factor(coords.second))
-        leaf = self.structure.covariance(inverse, self.size)
+        _, leaf = _moments(self.structure, coords)
         if leaf is None:
             return jnp.eye(self.size, dtype=coords.first.dtype)
         if leaf.ndim == 0:
@@ -211,6 +207,25 @@ class Normal(AbstractObservedFamily[NormalCoords]):
 
 
 @jax.custom_jvp
+def _moments(structure: AbstractStructure, coords: NormalCoords) -> tuple[Array, Leaf]:
+    # μ = L⁻ᵀv, and Σ = L⁻ᵀL⁻¹ as a mean leaf
+    inverse = structure.invert(structure.factor(coords.second))
+    mean = structure.apply_transposed(inverse, structure.apply(inverse, coords.first))
+    return mean, structure.covariance(inverse, coords.first.shape[-1])
+
+
+@_moments.defjvp
+def _moments_jvp(primals: Any, tangents: Any) -> tuple[Any, Any]:
+    # dμ = Σ(dθ₁ + 2 dΘ μ), dΣ = 2Σ dΘ Σ: products only, no derivative of a factorization
+    structure, coords = primals
+    direction = tangents[1]
+    mean, covariance = _moments(structure, coords)
+    force = direction.first + 2 * structure.multiply(direction.second, mean)
+    spread = structure.respond(covariance, direction.second, mean.shape[-1])
+    return (mean, covariance), (structure.covary(covariance, force), spread)
+
+
+@jax.custom_jvp
 def _log_normalizer(structure: AbstractStructure, coords: NormalCoords) -> Float[Array, ""]:
     # ψ(θ) = ½ θ₁ᵀP⁻¹θ₁ − ½ log|P| = ½‖v‖² − log|L|
     factor = structure.factor(coords.second)
@@ -220,19 +235,14 @@ def _log_normalizer(structure: AbstractStructure, coords: NormalCoords) -> Float
 
 @_log_normalizer.defjvp
 def _log_normalizer_jvp(primals: Any, tangents: Any) -> tuple[Array, Array]:
-    # dψ = ⟨dθ, η⟩, with η = (μ, Σ + μμᵀ), μ = L⁻ᵀv, Σ = L⁻ᵀL⁻¹. The term of μμᵀ is kept a quadratic
-    # form: its transpose under vmap is one matrix product over the rows.
+    # dψ = ⟨dθ, η⟩ with η = (μ, Σ + μμᵀ). The term of μμᵀ is kept a quadratic form: its transpose
+    # under vmap is one matrix product over the rows.
     structure, coords = primals
     direction = tangents[1]
-    dim = coords.first.shape[-1]
-    factor = structure.factor(coords.second)
-    inverse = structure.invert(factor)
-    whitened = structure.apply(inverse, coords.first)
-    value = 0.5 * jnp.dot(whitened, whitened) - structure.log_det(factor, dim)
-    mean = structure.apply_transposed(inverse, whitened)
-    spread = pairing(direction.second, structure.covariance(inverse, dim))
-    slope = jnp.dot(direction.first, mean) + structure.quadratic(direction.second, mean) + spread
-    return value, slope
+    mean, covariance = _moments(structure, coords)
+    slope = jnp.dot(direction.first, mean) + structure.quadratic(direction.second, mean)
+    slope = slope + pairing(direction.second, covariance)
+    return _log_normalizer(structure, coords), slope
 
 
 def _log_density(

@@ -13,7 +13,7 @@ Vector = Float[Array, " dim"]
 Potential = Callable[[Vector], Float[Array, ""]]
 
 _DESCENT_STEPS = 100
-_POLISH_STEPS = 8
+_POLISH_STEPS = 4
 
 
 def bregman_divergence(
@@ -36,13 +36,36 @@ def bregman_divergence(
     return potential(point) - value - jnp.sum(slope * (point - base))
 
 
+def minimize_tilted(potential: Potential, target: Vector, start: Vector) -> Vector:
+    """Minimize ψ(θ) − ⟨θ, η⟩ for a strictly convex ψ that is NaN or infinite off its domain.
+
+    Newton's method with backtracking, which refuses every step off the domain, never increases the
+    function, and does not depend on the scale of the coordinates. At most 100 steps.
+
+    Args:
+        potential: the strictly convex function ψ of a vector.
+        target: η.
+        start: a point of the domain, the closer the better.
+
+    Returns:
+        θ, to about half the digits; the last iterate where the iteration did not converge.
+    """
+    tolerance = float(jnp.finfo(start.dtype).eps) ** 0.5
+    return optx.minimise(
+        lambda theta, eta: potential(theta) - jnp.dot(theta, eta),
+        _Newton(jax.hessian(potential), rtol=tolerance, atol=tolerance),
+        start,
+        args=target,
+        max_steps=_DESCENT_STEPS,
+        throw=False,
+    ).value
+
+
 def invert_gradient(potential: Potential, target: Vector, start: Vector) -> Vector:
     """Solve ∇ψ(θ) = η for a strictly convex potential ψ that is NaN or infinite off its domain.
 
-    Newton's method on the convex function ψ(θ) − ⟨θ, η⟩ with backtracking, which refuses every
-    step off the domain and does not depend on the scale of the coordinates, then a few plain
-    Newton steps down to rounding. At most 108 steps; differentiable in `target` by the implicit
-    function theorem.
+    `minimize_tilted`, then plain Newton steps down to rounding. Differentiable in `target` by the
+    implicit function theorem.
 
     Args:
         potential: the strictly convex function ψ of a vector.
@@ -53,25 +76,21 @@ def invert_gradient(potential: Potential, target: Vector, start: Vector) -> Vect
         θ. Where the iteration did not converge it is the last iterate; compare ∇ψ(θ) with η.
     """
     gradient = jax.grad(potential)
-    eps = float(jnp.finfo(start.dtype).eps)
-    descent = optx.minimise(
-        lambda theta, eta: potential(theta) - jnp.dot(theta, eta),
-        _Newton(jax.hessian(potential), rtol=eps**0.5, atol=eps**0.5),
-        jax.lax.stop_gradient(start),
-        args=jax.lax.stop_gradient(target),
-        max_steps=_DESCENT_STEPS,
-        throw=False,
-    )
+    near = minimize_tilted(potential, jax.lax.stop_gradient(target), jax.lax.stop_gradient(start))
     polished = optx.root_find(
         lambda theta, eta: gradient(theta) - eta,
-        optx.Newton(rtol=8 * eps, atol=0.0, linear_solver=lx.AutoLinearSolver(well_posed=None)),
-        jax.lax.stop_gradient(descent.value),
+        optx.Newton(
+            rtol=8 * float(jnp.finfo(start.dtype).eps),
+            atol=0.0,
+            linear_solver=lx.AutoLinearSolver(well_posed=None),
+        ),
+        jax.lax.stop_gradient(near),
         args=target,
         max_steps=_POLISH_STEPS,
         throw=False,
-    )
+    ).value
     # From a start too far off the plain Newton steps may leave the domain.
-    return jnp.where(jnp.all(jnp.isfinite(polished.value)), polished.value, descent.value)
+    return jnp.where(jnp.all(jnp.isfinite(polished)), polished, near)
 
 
 @final

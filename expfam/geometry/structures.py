@@ -77,6 +77,18 @@ class AbstractStructure(eqx.Module):
         """The covariance Σ = L⁻ᵀ L⁻¹ from L⁻¹, as a mean leaf."""
 
     @abstractmethod
+    def multiply(self, natural: Leaf, x: Vector) -> Array | float:
+        """Θ x for the natural leaf of a direction (0 where nothing is free)."""
+
+    @abstractmethod
+    def covary(self, covariance: Leaf, x: Vector) -> Vector:
+        """Σ x for a covariance given as a mean leaf."""
+
+    @abstractmethod
+    def respond(self, covariance: Leaf, direction: Leaf, dim: int) -> Leaf:
+        """The derivative 2Σ Θ̇ Σ of the covariance, a mean leaf, along a natural leaf Θ̇."""
+
+    @abstractmethod
     def precision_factor(self, covariance: Leaf, second_moment: Leaf, dim: int) -> Leaf:
         """L of the precision, from the covariance (a mean leaf).
 
@@ -142,6 +154,15 @@ class PositiveDefinite(AbstractStructure):
     def covariance(self, inverse: Array, dim: int) -> Array:
         return inverse.T @ inverse
 
+    def multiply(self, natural: Array, x: Vector) -> Array:
+        return natural @ x
+
+    def covary(self, covariance: Array, x: Vector) -> Vector:
+        return covariance @ x
+
+    def respond(self, covariance: Array, direction: Array, dim: int) -> Array:
+        return 2 * covariance @ direction @ covariance
+
     def precision_factor(self, covariance: Array, second_moment: Array, dim: int) -> Array:
         # 1. Reversing rows and columns, J Σ J = C Cᵀ, so Σ = (J C J)(J C J)ᵀ with U = J C J upper.
         # 2. P = Σ⁻¹ = U⁻ᵀ U⁻¹, and L = U⁻ᵀ is lower triangular: no second factorization.
@@ -205,6 +226,15 @@ class Diagonal(AbstractStructure):
     def covariance(self, inverse: Array, dim: int) -> Array:
         return inverse**2
 
+    def multiply(self, natural: Array, x: Vector) -> Array:
+        return natural * x
+
+    def covary(self, covariance: Array, x: Vector) -> Vector:
+        return covariance * x
+
+    def respond(self, covariance: Array, direction: Array, dim: int) -> Array:
+        return 2 * direction * covariance**2
+
     def precision_factor(self, covariance: Array, second_moment: Array, dim: int) -> Array:
         noise = _SINGULAR_ULPS * jnp.finfo(covariance.dtype).eps * second_moment
         return 1 / jnp.sqrt(jnp.where(jnp.all(covariance > noise), covariance, jnp.nan))
@@ -261,6 +291,15 @@ class Scale(AbstractStructure):
     def covariance(self, inverse: Array, dim: int) -> Array:
         return dim * inverse**2
 
+    def multiply(self, natural: Array, x: Vector) -> Array:
+        return natural * x
+
+    def covary(self, covariance: Array, x: Vector) -> Vector:
+        return covariance / x.shape[-1] * x
+
+    def respond(self, covariance: Array, direction: Array, dim: int) -> Array:
+        return 2 * direction * covariance**2 / dim
+
     def precision_factor(self, covariance: Array, second_moment: Array, dim: int) -> Array:
         noise = _SINGULAR_ULPS * jnp.finfo(covariance.dtype).eps * second_moment
         return jnp.sqrt(dim / jnp.where(covariance > noise, covariance, jnp.nan))
@@ -315,6 +354,15 @@ class Identity(AbstractStructure):
         return x
 
     def covariance(self, inverse: None, dim: int) -> None:
+        return None
+
+    def multiply(self, natural: None, x: Vector) -> float:
+        return 0.0
+
+    def covary(self, covariance: None, x: Vector) -> Vector:
+        return x
+
+    def respond(self, covariance: None, direction: None, dim: int) -> None:
         return None
 
     def precision_factor(self, covariance: None, second_moment: None, dim: int) -> None:

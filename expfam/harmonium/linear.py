@@ -19,7 +19,7 @@ from jaxtyping import Array, Bool, Float, Key, PyTree
 from ..families.base import AbstractExponentialFamily
 from ..families.normal import Normal, NormalCoords
 from ..geometry import spaces as sp
-from ..geometry.duality import invert_gradient
+from ..geometry.duality import invert_gradient, minimize_tilted
 from ..geometry.structures import Diagonal, Identity, PositiveDefinite
 from . import latent as lat
 from .interaction import AbstractInteraction, HarmoniumCoords, LikelihoodCoords
@@ -232,17 +232,12 @@ class LinearInteraction(AbstractInteraction):
             return self.log_normalizer(sp.unpack(self.spaces, vector, "natural"))
 
         target = sp.pack(self.spaces, means, "mean")
-        origin = sp.pack(
-            self.spaces, self._independent(means) if start is None else start, "natural"
-        )
-        found = invert_gradient(potential, target, origin)
-
-        def loss(vector: Array) -> Array:
-            return potential(vector) - jnp.dot(target, vector)
-
-        # An inexact solve must not lower the likelihood.
-        better = loss(found) <= loss(origin)
-        return sp.unpack(self.spaces, jnp.where(better, found, origin), "natural")
+        if start is None:
+            origin = sp.pack(self.spaces, self._independent(means), "natural")
+            return sp.unpack(self.spaces, invert_gradient(potential, target, origin), "natural")
+        # Descent from the present point: even an inexact M-step does not lower the likelihood.
+        origin = sp.pack(self.spaces, start, "natural")
+        return sp.unpack(self.spaces, minimize_tilted(potential, target, origin), "natural")
 
     def _independent(self, means: HarmoniumCoords) -> HarmoniumCoords:
         return HarmoniumCoords(

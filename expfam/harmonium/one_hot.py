@@ -19,7 +19,7 @@ from jaxtyping import Array, Bool, Float, Key, PyTree
 from ..families.base import AbstractExponentialFamily
 from ..families.normal import NormalCoords
 from ..geometry import spaces as sp
-from ..geometry.duality import invert_gradient
+from ..geometry.duality import invert_gradient, minimize_tilted
 from ..geometry.embeddings import Splitting
 from ..geometry.kmeans import kmeans
 from ..geometry.structures import AbstractStructure, Identity
@@ -265,19 +265,12 @@ class OneHotInteraction(AbstractInteraction):
             likelihood = sp.unpack(spaces, vector, "natural")
             return jnp.dot(means.latent, self._normalizers(likelihood))
 
-        tied = sp.pack(spaces, self._maximize_tied(means, own), "natural")
         if start is None:
-            return sp.unpack(spaces, invert_gradient(potential, target, tied), "natural")
-        old = LikelihoodCoords(start.observable, start.interaction)
-        origin = sp.pack(spaces, old, "natural")
-        found = invert_gradient(potential, target, origin)
-
-        def loss(vector: Array) -> Array:
-            return potential(vector) - jnp.dot(target, vector)
-
-        # An inexact solve must not lower the likelihood.
-        better = loss(found) <= loss(origin)
-        return sp.unpack(spaces, jnp.where(better, found, origin), "natural")
+            origin = sp.pack(spaces, self._maximize_tied(means, own), "natural")
+            return sp.unpack(spaces, invert_gradient(potential, target, origin), "natural")
+        # Descent from the present point: even an inexact M-step does not lower the likelihood.
+        origin = sp.pack(spaces, LikelihoodCoords(start.observable, start.interaction), "natural")
+        return sp.unpack(spaces, minimize_tilted(potential, target, origin), "natural")
 
     def whiten(self, means: HarmoniumCoords) -> HarmoniumCoords:
         if not self.nested:
@@ -311,6 +304,11 @@ class OneHotInteraction(AbstractInteraction):
         self, key: Key[Array, ""], xs: Any, weights: Array
     ) -> HarmoniumCoords:
         # k-means++ clusters, each fitted by itself: within-cluster, not total, variance.
+        if weights.shape[0] < self.n_components:
+            raise ValueError(
+                f"`n_components` must not exceed the number of rows, {weights.shape[0]}, but is "
+                f"{self.n_components}."
+            )
         first, second = jax.random.split(key)
         features = jax.vmap(self.component._features)(xs).astype(weights.dtype)
         labels = kmeans(first, features, weights, self.n_components)

@@ -1,0 +1,1 @@
+"""Fitting: one loop, two methods, one result."""

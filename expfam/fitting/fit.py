@@ -1,0 +1,272 @@
+"""`fit`: from data to fitted parameters, with restarts, progress, and a report of how it went."""
+
+import warnings
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int, Key
+
+from ..families.base import AbstractExponentialFamily, Data, check_prior
+from ..families.support import check_rows, check_weights
+from ..geometry.points import Natural
+from ..priors.conjugate import ConjugatePrior
+from .diagnosis import diagnose
+from .methods import EM, AbstractMethod
+from .result import ConvergenceWarning, Fit, FitError, Status
+
+# Steps compiled into one call: a progress bar moves, and an interrupt is heard, in between.
+_CHUNK = 20
+
+_CODES = (Status.STEPS_TAKEN, Status.CONVERGED, Status.DEGENERATE, Status.NOT_FINITE)
+_RUNNING = -1
+
+
+def fit(
+    model: AbstractExponentialFamily,
+    xs: Data,
+    *,
+    key: Key[Array, ""],
+    method: AbstractMethod | None = None,
+    params: Natural[Any] | None = None,
+    weights: Array | None = None,
+    prior: ConjugatePrior | None = None,
+    restarts: int = 1,
+    progress: bool = False,
+    throw: bool = True,
+) -> Fit:
+    """Fit a model to rows of observations.
+
+    Args:
+        model: any family or latent-variable model.
+        xs: rows of observations, with one leading axis n.
+        key: JAX random key, for the starts (and the mini-batches of `Gradient`).
+        method: `EM(...)` (default) or `Gradient(...)`.
+        params: where to start; by default `model.initialize_from_sample`.
+        weights: n numbers, not negative; equal where not given.
+        prior: conjugate prior, for a MAP estimate; e.g. `weak_prior(model, xs)`.
+        restarts: number of random starts, run as one batched program; the best result is kept.
+        progress: whether to show a progress bar (needs tqdm).
+        throw: whether a failure raises `FitError`; otherwise it is a status of the result.
+
+    Returns:
+        A `Fit`, with the last valid parameters whatever happened.
+
+    Raises:
+        FitError: where a step had no finite result; its `fit` holds what was reached before.
+        ValueError: data, weights or settings that cannot be fitted.
+        TypeError: arguments of another type.
+
+    Warns:
+        ConvergenceWarning: where the steps did not suffice to reach the tolerance.
+    """
+    method = EM() if method is None else method
+    _check_arguments(model, method, params, restarts)
+    owner = "fit"
+    xs, n = check_rows(xs, model.observed_support, owner)
+    weights = check_weights(weights, n, float, owner)
+    check_prior(model, prior, owner)
+
+    starts, steps_key = jax.random.split(key)
+    if params is None:
+        coords = _starts(model, jax.random.split(starts, restarts), xs, weights)
+    else:
+        model._check_point(params, Natural, owner, "params")
+        coords = jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], params.coords)
+
+    run = _begin(model, method, coords)
+    run, interrupted = _loop(model, method, run, xs, weights, prior, steps_key, progress)
+    result = _report(model, method, run, interrupted)
+    failed = result.status in (Status.DEGENERATE, Status.NOT_FINITE)
+    if failed and throw:
+        raise FitError(
+            f"fit stopped after {result.steps} steps. {result.status.value} "
+            f"{diagnose(xs, n)} The error's `fit` holds the parameters before; throw=False returns it.",
+            result,
+        )
+    if result.status is Status.STEPS_TAKEN and method.tolerance is not None:
+        warnings.warn(
+            f"fit took all {result.steps} steps and the objective still changed by "
+            f"{_last_change(result):.2g} (relative) in the last one; the tolerance is "
+            f"{method.tolerance:.2g}. Allow more steps, or a larger tolerance.",
+            ConvergenceWarning,
+            stacklevel=2,
+        )
+    return result
+
+
+class _Run(eqx.Module):
+    # The state of all restarts; every leaf has a leading axis of restarts, but for `step`.
+    state: Any
+    trace: Float[Array, "restarts steps_plus_1"]
+    code: Int[Array, " restarts"]
+    taken: Int[Array, " restarts"]
+    step: Int[Array, ""]
+
+
+@jax.jit
+def _starts(model: AbstractExponentialFamily, keys: Array, xs: Any, weights: Array | None) -> Any:
+    rows = jax.tree.leaves(xs)[0]
+    dtype = rows.dtype if jnp.issubdtype(rows.dtype, jnp.floating) else jnp.result_type(float)
+    parts = jnp.ones((rows.shape[0],), dtype) if weights is None else weights.astype(dtype)
+    return jax.vmap(lambda key: model._initialize_from_sample(key, xs, parts))(keys)
+
+
+@eqx.filter_jit
+def _begin(model: AbstractExponentialFamily, method: AbstractMethod, coords: Any) -> _Run:
+    state = jax.vmap(lambda c: method.init(model, c))(coords)
+    inside = jax.vmap(model._in_domain)(coords)
+    count = inside.shape[0]
+    trace = jnp.full((count, method.max_steps + 1), jnp.nan, jax.tree.leaves(coords)[0].dtype)
+    code = jnp.where(inside, _RUNNING, _CODES.index(Status.NOT_FINITE))
+    return _Run(state, trace, code, jnp.zeros(count, int), jnp.zeros((), int))
+
+
+@eqx.filter_jit(donate="none")
+def _advance(
+    model: AbstractExponentialFamily,
+    method: AbstractMethod,
+    run: _Run,
+    xs: Any,
+    weights: Array | None,
+    prior: ConjugatePrior | None,
+    key: Key[Array, ""],
+    last: Int[Array, ""],
+) -> _Run:
+    def proceed(run: _Run) -> Bool[Array, ""]:
+        return (run.step < last) & jnp.any(run.code == _RUNNING)
+
+    def advance(run: _Run) -> _Run:
+        draw = jax.random.fold_in(key, run.step)
+        following, objective, valid = jax.vmap(
+            lambda state: method.step(model, state, xs, weights, prior, draw)
+        )(run.state)
+        before = jax.lax.dynamic_index_in_dim(
+            run.trace, jnp.maximum(run.step - 1, 0), axis=1, keepdims=False
+        )
+        active = run.code == _RUNNING
+        code = _judge(method, run.step, before, objective, valid)
+        code = jnp.where(active, code, run.code)
+        moves = code == _RUNNING
+        state = jax.tree.map(
+            lambda new, old: jnp.where(
+                jnp.reshape(moves, moves.shape + (1,) * (new.ndim - 1)), new, old
+            ),
+            following,
+            run.state,
+        )
+        column = jnp.where(active, objective, jnp.nan)
+        trace = run.trace.at[:, run.step].set(column)
+        return _Run(state, trace, code, run.taken + moves, run.step + 1)
+
+    return jax.lax.while_loop(proceed, advance, run)
+
+
+def _judge(
+    method: AbstractMethod, step: Array, before: Array, objective: Array, valid: Array
+) -> Int[Array, " restarts"]:
+    # Of every restart, from the objective at its present parameters and the validity of the next.
+    code = jnp.where(valid, _RUNNING, _CODES.index(Status.DEGENERATE))
+    code = jnp.where(step >= method.max_steps, _CODES.index(Status.STEPS_TAKEN), code)
+    if method.tolerance is not None:
+        tolerance = max(method.tolerance, 4 * float(jnp.finfo(objective.dtype).eps))
+        small = jnp.abs(objective - before) <= tolerance * jnp.maximum(jnp.abs(objective), 1)
+        code = jnp.where((step > 0) & small, _CODES.index(Status.CONVERGED), code)
+    return jnp.where(jnp.isfinite(objective), code, _CODES.index(Status.NOT_FINITE))
+
+
+def _loop(
+    model: AbstractExponentialFamily,
+    method: AbstractMethod,
+    run: _Run,
+    xs: Any,
+    weights: Array | None,
+    prior: ConjugatePrior | None,
+    key: Key[Array, ""],
+    progress: bool,
+) -> tuple[_Run, bool]:
+    bar = _progress_bar(method.max_steps) if progress else None
+    try:
+        while int(run.step) <= method.max_steps and bool(jnp.any(run.code == _RUNNING)):
+            last = jnp.minimum(run.step + _CHUNK, method.max_steps + 1)
+            run = _advance(model, method, run, xs, weights, prior, key, last)
+            if bar is not None:
+                values = np.asarray(run.trace[:, int(run.step) - 1])
+                bar.update(min(int(run.step), method.max_steps) - bar.n)
+                bar.set_postfix(
+                    log_likelihood=f"{np.nanmax(values):.4f}" if np.isfinite(values).any() else "–",
+                    running=int(jnp.sum(run.code == _RUNNING)),
+                )
+    except KeyboardInterrupt:
+        return run, True
+    finally:
+        if bar is not None:
+            bar.close()
+    return run, False
+
+
+def _report(
+    model: AbstractExponentialFamily, method: AbstractMethod, run: _Run, interrupted: bool
+) -> Fit:
+    codes, trace, taken = (np.asarray(a) for a in (run.code, run.trace, run.taken))
+    finals = np.array([_last_finite(row) for row in trace], trace.dtype)
+    # A restart that degenerates climbs without bound: it is kept only if all do.
+    sound = np.isin(codes, [_RUNNING, *(_CODES.index(s) for s in _CODES[:2])])
+    ranked = np.where(np.isnan(finals), -np.inf, finals)
+    best = int(np.argmax(np.where(sound, ranked, -np.inf) if sound.any() else ranked))
+    coords = eqx.filter_jit(method.coords)(model, jax.tree.map(lambda leaf: leaf[best], run.state))
+    steps = int(taken[best])
+    status = _CODES[codes[best]] if codes[best] != _RUNNING else Status.STEPS_TAKEN
+    if interrupted and codes[best] == _RUNNING:
+        status = Status.INTERRUPTED
+    return Fit(
+        params=Natural(coords),
+        log_likelihoods=jnp.asarray(trace[best, : steps + 1]),
+        steps=steps,
+        converged=status is Status.CONVERGED,
+        status=status,
+        restart_log_likelihoods=jnp.asarray(finals),
+    )
+
+
+def _last_finite(row: np.ndarray) -> float:
+    finite = row[np.isfinite(row)]
+    return finite[-1] if finite.size else np.nan
+
+
+def _last_change(result: Fit) -> float:
+    values = np.asarray(result.log_likelihoods)
+    if values.size < 2:
+        return float("nan")
+    return abs(values[-1] - values[-2]) / max(abs(values[-1]), 1)
+
+
+def _progress_bar(total: int) -> Any:
+    try:
+        from tqdm.auto import tqdm
+    except ImportError as error:
+        raise ImportError(
+            "fit: progress=True needs tqdm; install it with pip install 'expfam[progress]'."
+        ) from error
+    return tqdm(total=total, desc="fit", unit="step", leave=False)
+
+
+def _check_arguments(model: Any, method: Any, params: Any, restarts: Any) -> None:
+    if not isinstance(model, AbstractExponentialFamily):
+        raise TypeError(
+            "fit: `model` must be a family, e.g. expfam.Mixture(expfam.Normal(2), 3), but is of type "
+            f"{type(model).__name__}."
+        )
+    if not isinstance(method, AbstractMethod):
+        raise TypeError(
+            "fit: `method` must be expfam.EM(...) or expfam.Gradient(...), but is of type "
+            f"{type(method).__name__}."
+        )
+    if not isinstance(restarts, int) or restarts < 1:
+        raise ValueError(f"fit: `restarts` must be an integer of at least 1, but is {restarts}.")
+    if params is not None and restarts > 1:
+        raise ValueError(
+            f"fit: `restarts` must be 1 where `params` gives the start, but is {restarts}."
+        )

@@ -1,0 +1,176 @@
+"""Fitting methods: what one step does. The loop around the steps is in `fitting.fit`."""
+
+from abc import abstractmethod
+from typing import Any, final
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Bool, Float, Key
+
+from ..families.base import AbstractExponentialFamily
+
+
+class AbstractMethod(eqx.Module):
+    """A way to improve parameters step by step. All methods are kernels, for one start.
+
+    Attributes:
+        max_steps: number of steps at most.
+        tolerance: relative change of the objective at which to stop; `None`: never.
+    """
+
+    max_steps: eqx.AbstractVar[int]
+    tolerance: eqx.AbstractVar[float | None]
+
+    @abstractmethod
+    def init(self, model: AbstractExponentialFamily, coords: Any) -> Any:
+        """The state of the method at given coordinates."""
+
+    @abstractmethod
+    def step(
+        self,
+        model: AbstractExponentialFamily,
+        state: Any,
+        xs: Any,
+        weights: Float[Array, " n"] | None,
+        prior: Any,
+        key: Key[Array, ""],
+    ) -> tuple[Any, Float[Array, ""], Bool[Array, ""]]:
+        """The next state, the objective at the present one, and whether the next is valid."""
+
+    @abstractmethod
+    def coords(self, model: AbstractExponentialFamily, state: Any) -> Any:
+        """The coordinates of a state."""
+
+
+@final
+class EM(AbstractMethod):
+    """Expectation maximization (Dempster, Laird & Rubin 1977).
+
+    Every step is `model.expectation_maximization`: closed form where there is one, else a convex
+    solve. The objective never falls, up to rounding.
+
+    Attributes:
+        max_steps: number of steps at most.
+        tolerance: stop when the objective changes by less than this, relative to its size (or to 1
+            if that is larger); `None`: take all steps.
+        block_size: number of rows that are looked at together, which bounds temporary memory; `None`:
+            all of them up to 16384 rows, else 8192.
+    """
+
+    max_steps: int = eqx.field(static=True, default=500)
+    tolerance: float | None = eqx.field(static=True, default=1e-6)
+    block_size: int | None = eqx.field(static=True, default=None)
+
+    def __check_init__(self) -> None:
+        """Refuse settings out of range."""
+        _check_steps("EM", "max_steps", self.max_steps, self.tolerance)
+        if self.block_size is not None and self.block_size < 1:
+            raise ValueError(f"EM: `block_size` must be at least 1, but is {self.block_size}.")
+
+    def init(self, model: AbstractExponentialFamily, coords: Any) -> Any:
+        """The coordinates themselves."""
+        return coords
+
+    def step(
+        self,
+        model: AbstractExponentialFamily,
+        state: Any,
+        xs: Any,
+        weights: Float[Array, " n"] | None,
+        prior: Any,
+        key: Key[Array, ""],
+    ) -> tuple[Any, Float[Array, ""], Bool[Array, ""]]:
+        """One EM step."""
+        n = jax.tree.leaves(xs)[0].shape[0]
+        size = self.block_size or (n if n <= 16384 else 8192)
+        return model._em_step(state, xs, weights, prior, size)
+
+    def coords(self, model: AbstractExponentialFamily, state: Any) -> Any:
+        """The coordinates themselves."""
+        return state
+
+
+@final
+class Gradient(AbstractMethod):
+    """Gradient ascent on the mean log-likelihood by any Optax optimizer.
+
+    It moves in an unconstrained chart (means, loadings, log-Cholesky factors, log-weights), so that
+    no step can leave the domain. The objective is that of EM.
+
+    Attributes:
+        optimizer: an Optax optimizer, e.g. `optax.adam(1e-2)`.
+        steps: number of steps at most.
+        batch_size: number of rows drawn with replacement for each step; `None`: all rows.
+        tolerance: stop when the objective changes by less than this, relative to its size (or to 1 if
+            that is larger); `None` (default): take all steps.
+    """
+
+    optimizer: optax.GradientTransformation = eqx.field(static=True)
+    steps: int = eqx.field(static=True, default=1000)
+    batch_size: int | None = eqx.field(static=True, default=None)
+    tolerance: float | None = eqx.field(static=True, default=None)
+
+    def __check_init__(self) -> None:
+        """Refuse settings out of range."""
+        if not hasattr(self.optimizer, "update"):
+            raise TypeError(
+                "Gradient: `optimizer` must be an Optax optimizer, e.g. optax.adam(1e-2), but is of "
+                f"type {type(self.optimizer).__name__}."
+            )
+        _check_steps("Gradient", "steps", self.steps, self.tolerance)
+        if self.batch_size is not None and self.batch_size < 1:
+            raise ValueError(
+                f"Gradient: `batch_size` must be at least 1, but is {self.batch_size}."
+            )
+
+    @property
+    def max_steps(self) -> int:
+        """The number of steps."""
+        return self.steps
+
+    def init(self, model: AbstractExponentialFamily, coords: Any) -> Any:
+        """Free parameters, and the state of the optimizer."""
+        free = model._to_unconstrained(coords)
+        return free, self.optimizer.init(free)
+
+    def step(
+        self,
+        model: AbstractExponentialFamily,
+        state: Any,
+        xs: Any,
+        weights: Float[Array, " n"] | None,
+        prior: Any,
+        key: Key[Array, ""],
+    ) -> tuple[Any, Float[Array, ""], Bool[Array, ""]]:
+        """One step of the optimizer."""
+        free, memory = state
+        n = jax.tree.leaves(xs)[0].shape[0]
+        total = n if weights is None else jnp.sum(weights)
+        if self.batch_size is not None:
+            chosen = jax.random.randint(key, (self.batch_size,), 0, n)
+            xs = jax.tree.map(lambda a: a[chosen], xs)
+            weights = None if weights is None else weights[chosen]
+
+        def loss(free: Any) -> Array:
+            coords = model._from_unconstrained(free)
+            return -model._objective(coords, xs, weights, prior, total)
+
+        value, slope = jax.value_and_grad(loss)(free)
+        change, memory = self.optimizer.update(slope, memory, free)
+        following = optax.apply_updates(free, change)
+        leaves = jax.tree.leaves((following, slope))
+        valid = jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in leaves]))
+        return (following, memory), -value, valid
+
+    def coords(self, model: AbstractExponentialFamily, state: Any) -> Any:
+        """The coordinates of the free parameters."""
+        return model._from_unconstrained(state[0])
+
+
+def _check_steps(owner: str, name: str, steps: int, tolerance: float | None) -> None:
+    if not isinstance(steps, int) or steps < 0:
+        raise ValueError(f"{owner}: `{name}` must be an integer of at least 0, but is {steps}.")
+    if tolerance is not None and not tolerance >= 0:
+        raise ValueError(f"{owner}: `tolerance` must not be negative, but is {tolerance}.")

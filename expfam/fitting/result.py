@@ -1,0 +1,66 @@
+"""The result of a fit."""
+
+from enum import Enum
+from typing import Any, final
+
+import equinox as eqx
+from jaxtyping import Array, Float
+
+from ..geometry.points import Natural
+
+
+@final
+class Status(Enum):
+    """How a fit ended, with a sentence for each way."""
+
+    CONVERGED = "The relative change of the objective fell below the tolerance."
+    STEPS_TAKEN = "All steps were taken before the change fell below the tolerance."
+    INTERRUPTED = "The fit was interrupted from the keyboard; what was reached so far is returned."
+    DEGENERATE = "The next step had no finite result: a covariance or a probability degenerates."
+    NOT_FINITE = "The objective or its gradient is not finite at these parameters."
+
+
+@final
+class Fit(eqx.Module):
+    """What a fit found.
+
+    Attributes:
+        params: the fitted natural coordinates: always the last valid ones.
+        log_likelihoods: objective before the first step and after every step, shape `(steps + 1,)`:
+            the mean log-likelihood per row (EM's bound is tight there). With a prior, plus its
+            log-density per row, up to a constant. With mini-batches, of the batch of each step.
+        steps: number of steps taken.
+        converged: whether the fit stopped because the objective no longer changed.
+        status: how the fit ended.
+        restart_log_likelihoods: last objective of every restart, shape `(restarts,)`; NaN where a
+            restart found no start.
+    """
+
+    params: Natural[Any]
+    log_likelihoods: Float[Array, " steps_plus_1"]
+    steps: int
+    converged: bool
+    status: Status
+    restart_log_likelihoods: Float[Array, " restarts"]
+
+    @property
+    def log_likelihood(self) -> float:
+        """The last value of `log_likelihoods`."""
+        return float(self.log_likelihoods[-1])
+
+
+class FitError(RuntimeError):
+    """A fit failed; `fit` holds what was reached before.
+
+    Attributes:
+        fit: the result so far, with the last valid parameters.
+    """
+
+    def __init__(self, message: str, fit: Fit | None) -> None:
+        """Keep the message and the result so far."""
+        super().__init__(message)
+        self.fit = fit
+
+
+class ConvergenceWarning(UserWarning):
+    """A fit took all its steps without converging."""
