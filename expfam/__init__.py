@@ -1,5 +1,6 @@
 """Exponential-family geometry: families, latent-variable models and their fitting, in JAX."""
 
+from . import plot as plot
 from .families.base import AbstractExponentialFamily as AbstractExponentialFamily
 from .families.bernoulli import Bernoulli as Bernoulli
 from .families.categorical import Categorical as Categorical
