@@ -1,7 +1,7 @@
 """Factor analysis: which measurements of wine go together.
 
-Fits factor analysis to the wine data of scikit-learn, chooses the number of factors by cross-validation,
-prints loadings, and draws the wines in the plane of the first two factors. Writes
+Fits factor analysis to the wine data of scikit-learn, chooses the number of factors by
+cross-validation, prints loadings, and draws the wines in the plane of the first two factors. Writes
 output/factor_analysis.png.
 """
 

@@ -1,8 +1,8 @@
 """A Gaussian mixture: eruptions of a geyser, short and long.
 
-Draws data that look like those of the Old Faithful geyser (duration of an eruption, and waiting time to
-the next), fits mixtures with one to four components, chooses by BIC, and draws the contours. Writes
-output/gaussian_mixture.png.
+Draws data that look like those of the Old Faithful geyser (duration of an eruption, and waiting
+time to the next), fits mixtures with one to four components, chooses by BIC, and draws the
+contours. Writes output/gaussian_mixture.png.
 """
 
 from pathlib import Path

@@ -1,9 +1,9 @@
 """Handwritten digits: dimensionality reduction and clustering by one model.
 
 Fits a hierarchical mixture of Gaussians (HMoG) to the 8 × 8 digits of scikit-learn, by EM and by
-gradients, and compares it on held-out images with principal components followed by a Gaussian mixture
-or k-means, and with a Gaussian mixture of the pixels. Latent dimension and number of components are
-chosen by the likelihood of validation images. Writes output/hmog_digits.png.
+gradients, and compares it on held-out images with principal components followed by a Gaussian
+mixture or k-means, and with a Gaussian mixture of the pixels. Latent dimension and number of
+components are chosen by the likelihood of validation images. Writes output/hmog_digits.png.
 """
 
 import time
@@ -28,8 +28,8 @@ import matplotlib.pyplot as plt
 
 LATENT_DIMENSIONS = (5, 10, 20)
 COMPONENTS = (10, 20)
-# Many pixels are nearly always blank, which breaks maximum likelihood: their noise variance tends to
-# zero. A conjugate prior worth this many imagined images keeps it off zero.
+# Many pixels are nearly always blank, which breaks maximum likelihood: their noise variance tends
+# to zero. A conjugate prior worth this many imagined images keeps it off zero.
 PRIOR_COUNT = 20.0
 
 
@@ -61,7 +61,9 @@ def pca_mixture_log_likelihood(pca, mixture, xs):
     scores = pca.transform(xs)
     residuals = ((xs - pca.inverse_transform(scores)) ** 2).sum(axis=1)
     rest = xs.shape[1] - scores.shape[1]
-    noise = -0.5 * (residuals / pca.noise_variance_ + rest * np.log(2 * np.pi * pca.noise_variance_))
+    noise = -0.5 * (
+        residuals / pca.noise_variance_ + rest * np.log(2 * np.pi * pca.noise_variance_)
+    )
     return float((mixture.score_samples(scores) + noise).mean())
 
 

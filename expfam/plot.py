@@ -153,7 +153,9 @@ def image_row(
         left = k * (width + gap)
         strip[:, left : left + width] = picture
         if titles is not None:
-            ax.text(left + (width - 1) / 2, height + 0.3, titles[k], ha="center", va="top", fontsize=8)
+            ax.text(
+                left + (width - 1) / 2, height + 0.3, titles[k], ha="center", va="top", fontsize=8
+            )
     ax.imshow(strip, cmap="gray_r")
     ax.set_axis_off()
     return ax

@@ -8,7 +8,6 @@ from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key, PyTree
@@ -24,15 +23,17 @@ Data = Any  # an array, or a tuple of data, structured like the family's `suppor
 
 
 class AbstractExponentialFamily(AbstractManifold[C]):
-    """An exponential family, of which some statistics may be latent.
+    """An exponential family, of which some statistics may be latent."""
 
-    Attributes:
-        support: describes a complete data point; a tree of `Support`.
-        observed_support: describes what is observed of it; the same where nothing is latent.
-    """
+    @property
+    @abstractmethod
+    def support(self) -> Any:
+        """The support of a complete data point: a tree of `Support`."""
 
-    support: eqx.AbstractVar[Any]
-    observed_support: eqx.AbstractVar[Any]
+    @property
+    @abstractmethod
+    def observed_support(self) -> Any:
+        """The support of what is observed of it; the same where nothing is latent."""
 
     # ---------------------------------------------------------------- kernels, one data point
 
@@ -156,8 +157,8 @@ class AbstractExponentialFamily(AbstractManifold[C]):
     def log_normalizer_given(self, params: Natural[C], x: Data) -> Float[Array, "*batch"]:
         """The log-normalizer given what was observed, ψ(θ | x).
 
-        Mathematically, ψ(θ | x) = log ∫ μ(x, z) exp⟨θ, s(x, z)⟩ dz over everything not observed. Its
-        gradient in θ is the expectation of the complete statistic given x.
+        Mathematically, ψ(θ | x) = log ∫ μ(x, z) exp⟨θ, s(x, z)⟩ dz over everything not observed.
+        Its gradient in θ is the expectation of the complete statistic given x.
 
         Args:
             params: natural coordinates.
@@ -213,7 +214,7 @@ class AbstractExponentialFamily(AbstractManifold[C]):
         return pairing(params.coords, means.coords) - _log_normalizer(self, params.coords)
 
     def entropy(self, params: Natural[C]) -> Float[Array, ""]:
-        """The entropy −E[log p(x)] of a complete data point, against Lebesgue or counting measure."""
+        """The entropy −E[log p(x)] of complete data, against Lebesgue or counting measure."""
         self._check_point(params, Natural, "entropy", "params")
         return _entropy(self, params.coords)
 
@@ -253,7 +254,9 @@ class AbstractExponentialFamily(AbstractManifold[C]):
         return _sample(self, tuple(shape), key, params.coords)
 
     def maximum_likelihood(self, xs: Data, weights: Array | None = None) -> Natural[C]:
-        """The maximum-likelihood estimate from complete data: `to_natural` of the average statistic.
+        """The maximum-likelihood estimate from complete data.
+
+        It has the average sufficient statistic as its mean coordinates.
 
         Args:
             xs: rows of complete data, with one leading axis n.
@@ -321,8 +324,8 @@ class AbstractExponentialFamily(AbstractManifold[C]):
     def _objective(
         self, coords: C, xs: Data, weights: Any, prior: Any, total: Any
     ) -> Float[Array, ""]:
-        # What fits maximize: the mean log-likelihood per row, with a prior plus its log-density over
-        # the number of all rows. Differentiable in `coords`, with exact derivatives.
+        # What fits maximize: the mean log-likelihood per row, with a prior plus its log-density
+        # over the number of all rows. Differentiable in `coords`, with exact derivatives.
         values = jax.vmap(lambda x: self._log_normalizer_given(coords, x))(xs)
         share = _shares(weights, values.shape[0], values.dtype)
         normalizer = self._log_normalizer(coords)
@@ -396,8 +399,8 @@ def check_prior(family: AbstractExponentialFamily, prior: Any, method: str) -> N
         return
     if not isinstance(prior, ConjugatePrior):
         raise TypeError(
-            f"{type(family).__name__}.{method}: `prior` must be an expfam.ConjugatePrior, but is of "
-            f"type {type(prior).__name__}."
+            f"{type(family).__name__}.{method}: `prior` must be an expfam.ConjugatePrior, but is "
+            f"of type {type(prior).__name__}."
         )
     family._check_point(prior.mean, Mean, method, "prior.mean")
 

@@ -1,6 +1,6 @@
 """The Bernoulli family: one binary variable."""
 
-from typing import final
+from typing import Any, final
 
 import jax
 import jax.numpy as jnp
@@ -29,7 +29,7 @@ class Bernoulli(AbstractObservedFamily[Array]):
     """
 
     @property
-    def spaces(self) -> Euclidean:
+    def spaces(self) -> Any:
         """ℝ."""
         return Euclidean(())
 

@@ -1,6 +1,6 @@
 """The categorical family: one of K categories."""
 
-from typing import final
+from typing import Any, final
 
 import equinox as eqx
 import jax
@@ -46,7 +46,7 @@ class Categorical(AbstractObservedFamily[Array]):
             )
 
     @property
-    def spaces(self) -> Euclidean:
+    def spaces(self) -> Any:
         """ℝ^(K−1)."""
         return Euclidean((self.n_categories - 1,))
 

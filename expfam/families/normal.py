@@ -66,8 +66,8 @@ class Normal(AbstractObservedFamily[NormalCoords]):
             )
         if not isinstance(self.structure, AbstractStructure):
             raise TypeError(
-                "Normal: `structure` must be a covariance structure, e.g. expfam.Diagonal(), but is "
-                f"{self.structure!r}."
+                "Normal: `structure` must be a covariance structure, e.g. expfam.Diagonal(), but "
+                f"is {self.structure!r}."
             )
 
     @property
@@ -106,7 +106,7 @@ class Normal(AbstractObservedFamily[NormalCoords]):
             )
         mean = jnp.asarray(mean)
         leaf = None if covariance is None else jnp.asarray(covariance, mean.dtype)
-        if shape == ():
+        if leaf is not None and shape == ():
             leaf = leaf * self.size
         coords, valid = _from_moments(self, mean, leaf)
         return require(

@@ -1,6 +1,6 @@
 """The Poisson family: counts."""
 
-from typing import final
+from typing import Any, final
 
 import jax
 import jax.numpy as jnp
@@ -35,7 +35,7 @@ class Poisson(AbstractObservedFamily[Array]):
     """
 
     @property
-    def spaces(self) -> Euclidean:
+    def spaces(self) -> Any:
         """ℝ."""
         return Euclidean(())
 

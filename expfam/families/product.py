@@ -25,7 +25,8 @@ class Product(AbstractObservedFamily[tuple]):
     Example:
         >>> import jax, jax.numpy as jnp, expfam as ef
         >>> product = ef.Product((ef.Normal(2), ef.Poisson()))
-        >>> x, count = product.sample(jax.random.key(0), product.initialize(jax.random.key(1)), (5,))
+        >>> params = product.initialize(jax.random.key(0))
+        >>> x, count = product.sample(jax.random.key(1), params, (5,))
         >>> x.shape, count.shape
         ((5, 2), (5,))
     """

@@ -10,6 +10,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Bool
 
 from ..geometry.checks import require
@@ -35,12 +36,12 @@ class Support(eqx.Module):
 
     shape: tuple[int, ...] = eqx.field(static=True)
     kind: Kind = eqx.field(static=True)
-    n_categories: int | None = eqx.field(static=True, default=None)
+    n_categories: int = eqx.field(static=True, default=0)
 
     @property
     def values(self) -> str:
         """The admitted values, in words."""
-        return _VALUES[self.kind].format(last=(self.n_categories or 1) - 1)
+        return _VALUES[self.kind].format(last=self.n_categories - 1)
 
     def contains(self, x: Array) -> Bool[Array, ""]:
         """Whether all entries of an array are admitted values."""
@@ -198,12 +199,12 @@ def _contains(support: Support, array: Array) -> Bool[Array, ""]:
 
 def _offence(array: Array, support: Support) -> str:
     # Names the first offending entry where the values are known, that is, outside of jit.
-    if isinstance(array, jax.core.Tracer):
+    if isinstance(array, Tracer):
         return "holds a value outside of that"
     flat = np.asarray(array)
     inside = np.isfinite(flat)
     if support.kind != "real":
-        limit = {"binary": 1, "category": (support.n_categories or 1) - 1}.get(support.kind, np.inf)
+        limit = {"binary": 1, "category": support.n_categories - 1}.get(support.kind, np.inf)
         inside &= (flat == np.round(flat)) & (flat >= 0) & (flat <= limit)
     if inside.all():
         return "holds a value outside of that"

@@ -83,7 +83,8 @@ def fit(
     if failed and throw:
         raise FitError(
             f"fit stopped after {result.steps} steps. {result.status.value} "
-            f"{diagnose(xs, n)} The error's `fit` holds the parameters before; throw=False returns it.",
+            f"{diagnose(xs, n)} The error's `fit` holds the parameters before; throw=False returns "
+            "it.",
             result,
         )
     if result.status is Status.STEPS_TAKEN and method.tolerance is not None:
@@ -119,7 +120,7 @@ def _begin(model: AbstractExponentialFamily, method: AbstractMethod, coords: Any
     state = jax.vmap(lambda c: method.init(model, c))(coords)
     inside = jax.vmap(model._in_domain)(coords)
     count = inside.shape[0]
-    trace = jnp.full((count, method.max_steps + 1), jnp.nan, jax.tree.leaves(coords)[0].dtype)
+    trace = jnp.full((count, method.limit + 1), jnp.nan, jax.tree.leaves(coords)[0].dtype)
     code = jnp.where(inside, _RUNNING, _CODES.index(Status.NOT_FINITE))
     return _Run(state, trace, code, jnp.zeros(count, int), jnp.zeros((), int))
 
@@ -169,7 +170,7 @@ def _judge(
 ) -> Int[Array, " restarts"]:
     # Of every restart, from the objective at its present parameters and the validity of the next.
     code = jnp.where(valid, _RUNNING, _CODES.index(Status.DEGENERATE))
-    code = jnp.where(step >= method.max_steps, _CODES.index(Status.STEPS_TAKEN), code)
+    code = jnp.where(step >= method.limit, _CODES.index(Status.STEPS_TAKEN), code)
     if method.tolerance is not None:
         tolerance = max(method.tolerance, 4 * float(jnp.finfo(objective.dtype).eps))
         small = jnp.abs(objective - before) <= tolerance * jnp.maximum(jnp.abs(objective), 1)
@@ -187,14 +188,14 @@ def _loop(
     key: Key[Array, ""],
     progress: bool,
 ) -> tuple[_Run, bool]:
-    bar = _progress_bar(method.max_steps) if progress else None
+    bar = _progress_bar(method.limit) if progress else None
     try:
-        while int(run.step) <= method.max_steps and bool(jnp.any(run.code == _RUNNING)):
-            last = jnp.minimum(run.step + _CHUNK, method.max_steps + 1)
+        while int(run.step) <= method.limit and bool(jnp.any(run.code == _RUNNING)):
+            last = jnp.minimum(run.step + _CHUNK, method.limit + 1)
             run = _advance(model, method, run, xs, weights, prior, key, last)
             if bar is not None:
                 values = np.asarray(run.trace[:, int(run.step) - 1])
-                bar.update(min(int(run.step), method.max_steps) - bar.n)
+                bar.update(min(int(run.step), method.limit) - bar.n)
                 bar.set_postfix(
                     log_likelihood=f"{np.nanmax(values):.4f}" if np.isfinite(values).any() else "–",
                     running=int(jnp.sum(run.code == _RUNNING)),
@@ -256,8 +257,8 @@ def _progress_bar(total: int) -> Any:
 def _check_arguments(model: Any, method: Any, params: Any, restarts: Any) -> None:
     if not isinstance(model, AbstractExponentialFamily):
         raise TypeError(
-            "fit: `model` must be a family, e.g. expfam.Mixture(expfam.Normal(2), 3), but is of type "
-            f"{type(model).__name__}."
+            "fit: `model` must be a family, e.g. expfam.Mixture(expfam.Normal(2), 3), but is of "
+            f"type {type(model).__name__}."
         )
     if not isinstance(method, AbstractMethod):
         raise TypeError(

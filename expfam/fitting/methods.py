@@ -16,12 +16,15 @@ class AbstractMethod(eqx.Module):
     """A way to improve parameters step by step. All methods are kernels, for one start.
 
     Attributes:
-        max_steps: number of steps at most.
         tolerance: relative change of the objective at which to stop; `None`: never.
     """
 
-    max_steps: eqx.AbstractVar[int]
     tolerance: eqx.AbstractVar[float | None]
+
+    @property
+    @abstractmethod
+    def limit(self) -> int:
+        """Number of steps at most."""
 
     @abstractmethod
     def init(self, model: AbstractExponentialFamily, coords: Any) -> Any:
@@ -55,7 +58,8 @@ class EM(AbstractMethod):
         max_steps: number of steps at most.
         tolerance: stop when the objective changes by less than this, relative to its size (or to 1
             if that is larger); `None`: take all steps.
-        block_size: number of rows that are looked at together, which bounds temporary memory; `None`:
+        block_size: number of rows that are looked at together, which bounds temporary memory;
+        `None`:
             all of them up to 16384 rows, else 8192.
     """
 
@@ -68,6 +72,11 @@ class EM(AbstractMethod):
         _check_steps("EM", "max_steps", self.max_steps, self.tolerance)
         if self.block_size is not None and self.block_size < 1:
             raise ValueError(f"EM: `block_size` must be at least 1, but is {self.block_size}.")
+
+    @property
+    def limit(self) -> int:
+        """`max_steps`."""
+        return self.max_steps
 
     def init(self, model: AbstractExponentialFamily, coords: Any) -> Any:
         """The coordinates themselves."""
@@ -103,7 +112,8 @@ class Gradient(AbstractMethod):
         optimizer: an Optax optimizer, e.g. `optax.adam(1e-2)`.
         steps: number of steps at most.
         batch_size: number of rows drawn with replacement for each step; `None`: all rows.
-        tolerance: stop when the objective changes by less than this, relative to its size (or to 1 if
+        tolerance: stop when the objective changes by less than this, relative to its size (or to 1
+        if
             that is larger); `None` (default): take all steps.
     """
 
@@ -116,8 +126,8 @@ class Gradient(AbstractMethod):
         """Refuse settings out of range."""
         if not hasattr(self.optimizer, "update"):
             raise TypeError(
-                "Gradient: `optimizer` must be an Optax optimizer, e.g. optax.adam(1e-2), but is of "
-                f"type {type(self.optimizer).__name__}."
+                "Gradient: `optimizer` must be an Optax optimizer, e.g. optax.adam(1e-2), but is "
+                f"of type {type(self.optimizer).__name__}."
             )
         _check_steps("Gradient", "steps", self.steps, self.tolerance)
         if self.batch_size is not None and self.batch_size < 1:
@@ -126,8 +136,8 @@ class Gradient(AbstractMethod):
             )
 
     @property
-    def max_steps(self) -> int:
-        """The number of steps."""
+    def limit(self) -> int:
+        """`steps`."""
         return self.steps
 
     def init(self, model: AbstractExponentialFamily, coords: Any) -> Any:

@@ -21,9 +21,9 @@ def weak_prior(model: AbstractExponentialFamily, xs: Data, count: float = 1.0) -
     """A conjugate prior worth a few rows, which keeps covariances and probabilities off zero.
 
     The imagined rows have the column means and variances of the data, without correlations. In a
-    mixture they are spread evenly over the components; latent variables are imagined standard normal
-    and without loadings. For families of discrete data the imagined rows are half like the data,
-    half like the origin of the natural coordinates (e.g. uniform).
+    mixture they are spread evenly over the components; latent variables are imagined standard
+    normal and without loadings. For families of discrete data the imagined rows are half like the
+    data, half like the origin of the natural coordinates (e.g. uniform).
 
     Args:
         model: any model.
@@ -72,7 +72,7 @@ def _weak_normal(family: Normal, xs: Float[Array, "n d"]) -> NormalCoords:
 
 
 def _weak_harmonium(model: AbstractHarmonium, xs: Any) -> HarmoniumCoords:
-    interaction = model.interaction
+    interaction: Any = model.interaction
     if isinstance(interaction, LinearInteraction):
         # Two rows ±1 in every latent direction: mean 0, variance 1.
         dim = interaction.location.size

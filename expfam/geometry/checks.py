@@ -1,10 +1,10 @@
-"""One way to require something of values: an exception where they are known, `error_if` under jit."""
+"""One way to require something of values: an exception, or `error_if` where they are traced."""
 
 from collections.abc import Callable
 from typing import TypeVar
 
 import equinox as eqx
-import jax
+from jax.core import Tracer
 from jaxtyping import Array, Bool
 
 T = TypeVar("T")
@@ -22,7 +22,7 @@ def require(values: T, condition: Bool[Array, ""], message: str | Callable[[], s
         ValueError: where the condition is known and false.
         RuntimeError: at run time, from `equinox.error_if`, where the condition was traced.
     """
-    if isinstance(condition, jax.core.Tracer):
+    if isinstance(condition, Tracer):
         return eqx.error_if(values, ~condition, message if isinstance(message, str) else message())
     if not condition:
         raise ValueError(message if isinstance(message, str) else message())

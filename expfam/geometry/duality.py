@@ -53,7 +53,7 @@ def minimize_tilted(potential: Potential, target: Vector, start: Vector) -> Vect
     tolerance = float(jnp.finfo(start.dtype).eps) ** 0.5
     return optx.minimise(
         lambda theta, eta: potential(theta) - jnp.dot(theta, eta),
-        _Newton(jax.hessian(potential), rtol=tolerance, atol=tolerance),
+        _Newton(jax.hessian(potential), tolerance, tolerance),  # pyright: ignore[reportCallIssue] optimistix declares as fields what are class attributes here
         start,
         args=target,
         max_steps=_DESCENT_STEPS,

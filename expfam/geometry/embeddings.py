@@ -135,7 +135,7 @@ class Splitting(eqx.Module):
         return self.rest(natural), self.part.nearest(matrix)
 
     def join_mean(self, rest: Leaf, varying: Leaf) -> Leaf:
-        """The mean leaf of the larger structure with the given parts: the inverse of `split_mean`."""
+        """The mean leaf with the given rest and varying part: the inverse of `split_mean`."""
         rest = self.rest(rest)
         if varying is None or rest is None:
             return varying if rest is None else rest

@@ -1,5 +1,6 @@
 """Manifolds: objects that hold no data and say what the coordinates of a point look like."""
 
+from abc import abstractmethod
 from typing import Any, Generic, TypeVar
 
 import equinox as eqx
@@ -14,13 +15,12 @@ C = TypeVar("C")
 
 
 class AbstractManifold(eqx.Module, Generic[C]):
-    """A manifold with dual affine charts, whose points have coordinates structured like `spaces`.
+    """A manifold with dual affine charts; coordinates are structured like `spaces`."""
 
-    Attributes:
-        spaces: a PyTree like the coordinates, with an `AbstractSpace` for every leaf.
-    """
-
-    spaces: eqx.AbstractVar[C]
+    @property
+    @abstractmethod
+    def spaces(self) -> C:
+        """A PyTree like the coordinates, with an `AbstractSpace` for every leaf."""
 
     @property
     def dim(self) -> int:

@@ -20,8 +20,15 @@ Chart = Literal["natural", "mean"]
 class AbstractSpace(eqx.Module):
     """A finite-dimensional vector space with a stored and a packed form."""
 
-    shape: eqx.AbstractVar[tuple[int, ...]]  # of the array that stores an element
-    dim: eqx.AbstractVar[int]  # length of the packed vector
+    @property
+    @abstractmethod
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the array that stores an element."""
+
+    @property
+    @abstractmethod
+    def dim(self) -> int:
+        """Length of the packed vector."""
 
     @abstractmethod
     def pack(self, leaf: Array, chart: Chart) -> Float[Array, " dim"]:
@@ -36,7 +43,12 @@ class AbstractSpace(eqx.Module):
 class Euclidean(AbstractSpace):
     """Arrays of a given shape."""
 
-    shape: tuple[int, ...] = eqx.field(static=True)
+    sizes: tuple[int, ...] = eqx.field(static=True)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The sizes."""
+        return self.sizes
 
     @property
     def dim(self) -> int:

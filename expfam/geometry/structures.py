@@ -10,11 +10,12 @@ A structure works on *leaves*, the arrays that store its matrices:
 | `Identity` | none: Θ = −I/2 is fixed | none | none |
 
 Precisions are P = −2Θ = L Lᵀ. Kernels multiply by L or by L⁻¹, computed once, and never invert
-the matrix itself. The structures are nested, `PositiveDefinite` ⊃ `Diagonal` ⊃ `Scale` ⊃ `Identity`.
+the matrix itself. The structures are nested, `PositiveDefinite` ⊃ `Diagonal` ⊃ `Scale` ⊃
+`Identity`.
 """
 
 from abc import abstractmethod
-from typing import final
+from typing import Any, ClassVar, final
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -27,14 +28,15 @@ from .spaces import AbstractSpace, Euclidean, Isotropic, Symmetric
 # computed from is rounding noise: the covariance is numerically singular.
 _SINGULAR_ULPS = 4.0
 
-Leaf = Array | None
+# An array, or None where nothing is stored: the structure knows which.
+Leaf = Any
 Vector = Float[Array, " d"]
 
 
 class AbstractStructure(eqx.Module):
     """A set of symmetric d × d matrices, and the operations on the leaves that store them."""
 
-    rank: eqx.AbstractClassVar[int]  # position in the nesting, the largest structure first
+    rank: ClassVar[int]  # position in the nesting, the largest structure first
 
     @abstractmethod
     def space(self, dim: int) -> AbstractSpace | None:
@@ -121,7 +123,7 @@ class AbstractStructure(eqx.Module):
 class PositiveDefinite(AbstractStructure):
     """All symmetric matrices: full covariance."""
 
-    rank = 3
+    rank: ClassVar[int] = 3
 
     def space(self, dim: int) -> Symmetric:
         return Symmetric(dim)
@@ -194,7 +196,7 @@ class PositiveDefinite(AbstractStructure):
 class Diagonal(AbstractStructure):
     """Diagonal matrices: every coordinate has its own variance."""
 
-    rank = 2
+    rank: ClassVar[int] = 2
 
     def space(self, dim: int) -> Euclidean:
         return Euclidean((dim,))
@@ -259,7 +261,7 @@ class Diagonal(AbstractStructure):
 class Scale(AbstractStructure):
     """Multiples of the identity: one variance for all coordinates."""
 
-    rank = 1
+    rank: ClassVar[int] = 1
 
     def space(self, dim: int) -> Isotropic:
         return Isotropic(dim)
@@ -324,7 +326,7 @@ class Scale(AbstractStructure):
 class Identity(AbstractStructure):
     """The identity alone: unit covariance, nothing to estimate."""
 
-    rank = 0
+    rank: ClassVar[int] = 0
 
     def space(self, dim: int) -> None:
         return None

@@ -1,8 +1,8 @@
 """Harmoniums: exponential families of (x, z) of which only x is observed."""
 
+from abc import abstractmethod
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key, PyTree
@@ -24,25 +24,25 @@ class AbstractHarmonium(AbstractExponentialFamily[HarmoniumCoords]):
     """A conjugated latent-variable model; see `harmonium.interaction` for the mathematics.
 
     Complete data are pairs (x, z); observations are x.
-
-    Attributes:
-        interaction: how x and z depend on each other; supplies all kernels.
     """
 
-    interaction: eqx.AbstractVar[AbstractInteraction]
+    @property
+    @abstractmethod
+    def interaction(self) -> AbstractInteraction:
+        """How x and z depend on each other; supplies all kernels."""
 
     @property
-    def observable(self) -> AbstractExponentialFamily:
+    def observable(self) -> Any:
         """The family of x given z."""
         return self.interaction.observable
 
     @property
-    def posterior_family(self) -> AbstractExponentialFamily:
+    def posterior_family(self) -> Any:
         """The family of z given x."""
         return self.interaction.posterior_family
 
     @property
-    def prior_family(self) -> AbstractExponentialFamily:
+    def prior_family(self) -> Any:
         """The family of z."""
         return self.interaction.prior_family
 

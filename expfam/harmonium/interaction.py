@@ -17,8 +17,6 @@ from typing import Any
 import equinox as eqx
 from jaxtyping import Array, Bool, Float, Key, PyTree
 
-from ..families.base import AbstractExponentialFamily
-
 
 class HarmoniumCoords(eqx.Module):
     """Coordinates of a harmonium.
@@ -49,21 +47,32 @@ class LikelihoodCoords(eqx.Module):
 
 
 class AbstractInteraction(eqx.Module):
-    """A conjugated interaction. All methods are kernels: one data point, raw coordinates.
+    """A conjugated interaction. All methods are kernels: one data point, raw coordinates."""
 
-    Attributes:
-        observable: family of x given z.
-        posterior_family: family of z given x.
-        prior_family: family of z; contains the posterior family.
-        spaces: spaces of the coordinates.
-        observed_support: support of x.
-    """
+    @property
+    @abstractmethod
+    def observable(self) -> Any:
+        """Family of x given z."""
 
-    observable: eqx.AbstractVar[AbstractExponentialFamily]
-    posterior_family: eqx.AbstractVar[AbstractExponentialFamily]
-    prior_family: eqx.AbstractVar[AbstractExponentialFamily]
-    spaces: eqx.AbstractVar[HarmoniumCoords]
-    observed_support: eqx.AbstractVar[Any]
+    @property
+    @abstractmethod
+    def posterior_family(self) -> Any:
+        """Family of z given x."""
+
+    @property
+    @abstractmethod
+    def prior_family(self) -> Any:
+        """Family of z; contains the posterior family."""
+
+    @property
+    @abstractmethod
+    def spaces(self) -> HarmoniumCoords:
+        """Spaces of the coordinates."""
+
+    @property
+    @abstractmethod
+    def observed_support(self) -> Any:
+        """Support of x."""
 
     @property
     @abstractmethod

@@ -1,7 +1,7 @@
 """Latent families seen from below: normals, or harmoniums whose observable is normal.
 
-A linear Gaussian interaction touches its latent family only at the location y. These functions reach
-it, whether y is the latent variable itself or the observable of a latent harmonium.
+A linear Gaussian interaction touches its latent family only at the location y. These functions
+reach it, whether y is the latent variable itself or the observable of a latent harmonium.
 """
 
 from typing import Any
@@ -10,7 +10,6 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
-from ..families.base import AbstractExponentialFamily
 from ..families.normal import Normal, NormalCoords
 from ..geometry import embeddings
 from ..geometry.structures import AbstractStructure, Identity, Leaf, PositiveDefinite, Scale
@@ -19,7 +18,7 @@ from .interaction import HarmoniumCoords
 from .mixture import Mixture
 
 
-def location(family: AbstractExponentialFamily) -> Normal:
+def location(family: Any) -> Normal:
     """The normal family of y.
 
     Raises:
@@ -35,35 +34,33 @@ def location(family: AbstractExponentialFamily) -> Normal:
     return family
 
 
-def translate(family: AbstractExponentialFamily, coords: Any, offset: NormalCoords) -> Any:
+def translate(family: Any, coords: Any, offset: NormalCoords) -> Any:
     """Add an offset to the natural coordinates of y."""
     if isinstance(family, AbstractHarmonium):
         return family.interaction.translate(coords, offset)
     return jax.tree.map(jnp.add, coords, offset)
 
 
-def marginal(family: AbstractExponentialFamily, means: Any) -> NormalCoords:
+def marginal(family: Any, means: Any) -> NormalCoords:
     """The mean coordinates of y: the adjoint of `translate`."""
     return family.interaction.marginal(means) if isinstance(family, AbstractHarmonium) else means
 
 
-def embed(coords: Any, source: AbstractExponentialFamily, target: AbstractExponentialFamily) -> Any:
+def embed(coords: Any, source: Any, target: Any) -> Any:
     """Natural coordinates in a family of larger covariance structure, of the same distribution."""
     if source == target:
         return coords
     return _over_components(_embed_normal, coords, source, target)
 
 
-def restrict(
-    coords: Any, source: AbstractExponentialFamily, target: AbstractExponentialFamily
-) -> Any:
+def restrict(coords: Any, source: Any, target: Any) -> Any:
     """The closest natural coordinates in a family of smaller covariance structure."""
     if source == target:
         return coords
     return _over_components(_restrict_normal, coords, source, target)
 
 
-def gauge(family: AbstractExponentialFamily) -> AbstractStructure:
+def gauge(family: Any) -> AbstractStructure:
     """The matrices A for which y ↦ Aᵀy keeps the family: full, diagonal, scalar, or none."""
     if isinstance(family, Mixture) and isinstance(family.component, Normal):
         # Differences of precisions must keep their structure; a shared precision is free.
@@ -82,37 +79,48 @@ def project_location(
 
 
 def push(
-    family: AbstractExponentialFamily,
+    family: Any,
     means: Any,
     center: Float[Array, " d"],
     frame: Float[Array, "d d"],
+    weight: Array | float = 1.0,
 ) -> Any:
-    """Mean coordinates after y ↦ Aᵀ(y − c), for a frame A of the family's gauge."""
+    """Mean coordinates after y ↦ Aᵀ(y − c), for a frame A of the family's gauge.
+
+    Args:
+        family: the latent family.
+        means: its mean coordinates, times a weight.
+        center: c.
+        frame: A.
+        weight: the weight that is on the mean coordinates.
+    """
     if isinstance(family, Normal):
-        return _push(family.structure, means, jnp.ones((), center.dtype), center, frame)
+        return _push(family.structure, means, weight, center, frame)
     if not isinstance(family, Mixture):
         # y is the observable of a harmonium whose likelihood is linear in its own latent variables.
-        own = _push(location(family).structure, means.observable, 1.0, center, frame)
+        own = _push(location(family).structure, means.observable, weight, center, frame)
         latent = marginal(family.posterior_family, means.latent).first
-        return HarmoniumCoords(
-            own, frame.T @ (means.interaction - jnp.outer(center, latent)), means.latent
-        )
+        cross = frame.T @ (means.interaction - jnp.outer(center, latent))
+        return HarmoniumCoords(own, cross, means.latent)
     interaction = family.interaction
-    part = family.component.structure if interaction.varying is None else interaction.varying
-    moved = jax.vmap(lambda own, weight: _push(part, own, weight, center, frame))(
+    component: Any = family.component
+    varying = interaction.varying
+    if varying is None:
+        moved = jax.vmap(lambda own, mass: push(component, own, center, frame, mass))(
+            means.interaction, means.latent
+        )
+        return HarmoniumCoords(None, moved, means.latent)
+    parts = jax.vmap(lambda own, mass: _push(varying, own, mass, center, frame))(
         means.interaction, means.latent
     )
-    if interaction.varying is None:
-        return HarmoniumCoords(None, moved, means.latent)
-    total = interaction.marginal(means)
-    whole = _push(family.component.structure, total, jnp.ones((), center.dtype), center, frame)
-    return HarmoniumCoords(interaction.splitting.rest(whole.second), moved, means.latent)
+    total = _push(component.structure, interaction.marginal(means), weight, center, frame)
+    return HarmoniumCoords(interaction.splitting.rest(total.second), parts, means.latent)
 
 
 def snap(
     prior: Any,
     shift: Float[Array, "d d"],
-    family: AbstractExponentialFamily,
+    family: Any,
     structure: AbstractStructure,
 ) -> Any:
     """A prior of the same weights and means whose posteriors have a given smaller structure.
@@ -137,7 +145,7 @@ def snap(
 def to_free(
     prior: Any,
     shift: Float[Array, "d d"],
-    family: AbstractExponentialFamily,
+    family: Any,
     structure: AbstractStructure,
 ) -> PyTree[Array]:
     """Free parameters of a prior whose posteriors have a given smaller structure.
@@ -166,7 +174,7 @@ def to_free(
 def from_free(
     free: PyTree[Array],
     shift: Float[Array, "d d"],
-    family: AbstractExponentialFamily,
+    family: Any,
     structure: AbstractStructure,
 ) -> Any:
     """The prior with given free parameters: the inverse of `to_free`."""
@@ -188,7 +196,7 @@ def from_free(
     return family.interaction._from_components(jax.vmap(normal)(parts), log_weights)
 
 
-def _over_prior(function: Any, prior: Any, family: AbstractExponentialFamily) -> Any:
+def _over_prior(function: Any, prior: Any, family: Any) -> Any:
     if isinstance(family, Normal):
         return function(prior)
     parts = jax.vmap(function)(prior.interaction)

@@ -2,8 +2,8 @@
 
     p(x | y) = N(x; W y + b, Ψ),   Θ_XY = Ψ⁻¹W between the first-order statistics of x and y,
 
-where y is the latent variable itself, or the observable of a latent harmonium (then that harmonium's
-latent variables are latent too). The interaction is conjugated,
+where y is the latent variable itself, or the observable of a latent harmonium (then that
+harmonium's latent variables are latent too). The interaction is conjugated,
 
     ψ_X(θ_X + Θ y) = ⟨ρ, (y, yyᵀ)⟩ + χ,   ρ = (ΘᵀΨ θ_X, ½ ΘᵀΨΘ),   χ = ψ_X(θ_X).
 """
@@ -16,7 +16,6 @@ import jax.numpy as jnp
 from jax.scipy.linalg import solve_triangular
 from jaxtyping import Array, Bool, Float, Key, PyTree
 
-from ..families.base import AbstractExponentialFamily
 from ..families.normal import Normal, NormalCoords
 from ..geometry import spaces as sp
 from ..geometry.duality import invert_gradient, minimize_tilted
@@ -30,19 +29,34 @@ class LinearInteraction(AbstractInteraction):
     """A linear Gaussian likelihood, with latent variables whose location is y.
 
     Attributes:
-        observable: normal family of x given y.
-        posterior_family: family of the latent variables given x; its location is normal, of some
+        likelihood_family: normal family of x given y.
+        latent_posterior: family of the latent variables given x; its location is normal, of some
             covariance structure.
-        prior_family: family of the latent variables, with full covariance.
+        latent_prior: family of the latent variables, with full covariance.
         whitening: whether `whiten`, and with it every EM step, standardizes y.
     """
 
-    observable: Normal
-    posterior_family: AbstractExponentialFamily
-    prior_family: AbstractExponentialFamily
+    likelihood_family: Normal
+    latent_posterior: Any  # families
+    latent_prior: Any
     whitening: bool = eqx.field(static=True)
 
     # ---------------------------------------------------------------- structure
+
+    @property
+    def observable(self) -> Normal:
+        """Normal family of x given y."""
+        return self.likelihood_family
+
+    @property
+    def posterior_family(self) -> Any:
+        """Family of the latent variables given x."""
+        return self.latent_posterior
+
+    @property
+    def prior_family(self) -> Any:
+        """Family of the latent variables."""
+        return self.latent_prior
 
     @property
     def location(self) -> Normal:
@@ -95,8 +109,9 @@ class LinearInteraction(AbstractInteraction):
         ) + self.posterior_family._log_normalizer(self.posterior(coords, x))
 
     def log_observable_density(self, coords: HarmoniumCoords, x: Any) -> Array:
-        # log p(x) = log p(x | y) + log p(y) − log p(y | x) for every y (Besag 1989). At the posterior
-        # mean all three are moderate numbers, where ψ(θ | x) − ψ(θ) is a difference of large ones.
+        # log p(x) = log p(x | y) + log p(y) − log p(y | x) for every y (Besag 1989). At the
+        # posterior mean all three are moderate numbers, where ψ(θ | x) − ψ(θ) is a difference of
+        # large ones.
         posterior = self.posterior(coords, x)
         family = self.posterior_family
         y = jax.lax.stop_gradient(

@@ -43,8 +43,8 @@ class LinearGaussian(AbstractHarmonium):
     analysis (`expfam.factor_analysis`, `expfam.probabilistic_pca`).
 
     EM has a closed form where the posterior has full covariance. Each step then whitens the latent
-    variable, to mean 0 and covariance I, which leaves p(x) as it is. `initialize_from_sample` starts
-    from the leading principal components.
+    variable, to mean 0 and covariance I, which leaves p(x) as it is. `initialize_from_sample`
+    starts from the leading principal components.
 
     Attributes:
         obs_dim: number of observed dimensions p.
@@ -122,8 +122,8 @@ class LinearGaussian(AbstractHarmonium):
         return require(
             Natural(coords),
             exact,
-            f"LinearGaussian.from_loadings: posteriors must have covariances in {self.pst_rep!r}, but "
-            "latent_covariance⁻¹ + WᵀΨ⁻¹W does not; use pst_rep=PositiveDefinite().",
+            f"LinearGaussian.from_loadings: posteriors must have covariances in {self.pst_rep!r}, "
+            "but latent_covariance⁻¹ + WᵀΨ⁻¹W does not; use pst_rep=PositiveDefinite().",
         )
 
     def parameters(self, params: Natural[HarmoniumCoords]) -> LinearGaussianParameters:
@@ -149,7 +149,8 @@ class LinearGaussian(AbstractHarmonium):
         """The same distribution of x, with a latent variable of mean 0 and covariance I.
 
         Where `pst_rep` is smaller than `PositiveDefinite`, only frames that keep its structure are
-        open: with `Diagonal` every variance becomes 1, with `Scale` their mean, with `Identity` none.
+        open: with `Diagonal` every variance becomes 1, with `Scale` their mean, with `Identity`
+        none.
 
         Args:
             means: mean coordinates.

@@ -23,7 +23,8 @@ from .one_hot import OneHotInteraction
 class Mixture(AbstractHarmonium):
     """A mixture p(x) = Σ_k π_k p(x; θ_k), with the component number as the latent variable.
 
-    Natural coordinates are θ_k for every component and log-weights w_k with π_k ∝ exp(w_k + ψ(θ_k)).
+    Natural coordinates are θ_k for every component and log-weights w_k with π_k ∝ exp(w_k +
+    ψ(θ_k)).
 
     `initialize_from_sample` clusters the rows by k-means++ and fits every cluster by itself.
 
@@ -33,8 +34,8 @@ class Mixture(AbstractHarmonium):
         n_components: number of components K.
         varying: for normal components, the covariance structure in which they differ, beside their
             means; the rest of the precision matrix is shared. `None` (default): everything differs.
-            `Identity()`: one covariance for all ("tied"); `Diagonal()`: precisions that differ on the
-            diagonal; `Scale()`: precisions that differ by multiples of the identity.
+            `Identity()`: one covariance for all ("tied"); `Diagonal()`: precisions that differ on
+            the diagonal; `Scale()`: precisions that differ by multiples of the identity.
 
     Example:
         >>> import jax.numpy as jnp, expfam as ef
@@ -102,8 +103,8 @@ class Mixture(AbstractHarmonium):
         """
         if jnp.shape(weights) != (self.n_components,):
             raise ValueError(
-                f"Mixture.from_components: `weights` must have shape ({self.n_components},), but has "
-                f"shape {jnp.shape(weights)}."
+                f"Mixture.from_components: `weights` must have shape ({self.n_components},), but "
+                f"has shape {jnp.shape(weights)}."
             )
         complete = Mixture(self.component, self.n_components)
         self._check_coords(
@@ -124,7 +125,8 @@ class Mixture(AbstractHarmonium):
     def components(self, params: Natural[HarmoniumCoords]) -> Natural[Any]:
         """The components, stacked along a leading axis of every leaf.
 
-        Read them with `jax.vmap`, e.g. `jax.vmap(normal.mean_covariance)(mixture.components(params))`.
+        Read them with `jax.vmap`, e.g.
+        `jax.vmap(normal.mean_covariance)(mixture.components(params))`.
         """
         self._check_point(params, Natural, "components", "params")
         return Natural(_components(self, params.coords))
@@ -134,7 +136,7 @@ class Mixture(AbstractHarmonium):
     def posterior_categorical(
         self, params: Natural[HarmoniumCoords], x: Any
     ) -> Natural[Float[Array, " k_minus_1"]]:
-        """The posterior of the component number given one observation, a point of `Categorical(K)`."""
+        """p(z | x) for one observation, in the K − 1 natural coordinates of `Categorical(K)`."""
         return posteriors.posterior_categorical(self, params, x)
 
     def posterior_soft_assignments(

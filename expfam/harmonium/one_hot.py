@@ -5,8 +5,8 @@ by subtraction: natural coordinates (θ_k, w_k) of the statistics 1[z = k] s(x) 
 
     ψ(θ) = log Σ_k exp(w_k + ψ_X(θ_k)),   ψ(θ | x) = log Σ_k exp(w_k + ψ_X(θ_k | x)),
 
-and component k has the weight π_k ∝ exp(w_k + ψ_X(θ_k)). The component may itself be a harmonium over
-(x, y); then the latent variables are (y, z).
+and component k has the weight π_k ∝ exp(w_k + ψ_X(θ_k)). The component may itself be a harmonium
+over (x, y); then the latent variables are (y, z).
 """
 
 from typing import Any, final
@@ -16,7 +16,6 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key, PyTree
 
-from ..families.base import AbstractExponentialFamily
 from ..families.normal import NormalCoords
 from ..geometry import spaces as sp
 from ..geometry.duality import invert_gradient, minimize_tilted
@@ -40,15 +39,15 @@ class OneHotInteraction(AbstractInteraction):
         n_components: number of components K.
         varying: the covariance structure in which normal components differ, beside their location;
             `None` where they differ in everything. The rest of the precision is shared.
-        posterior_family: categorical, or a mixture of the posteriors of the component.
-        prior_family: categorical, or a mixture of the priors of the component.
+        latent_posterior: categorical, or a mixture of the posteriors of the component.
+        latent_prior: categorical, or a mixture of the priors of the component.
     """
 
-    component: AbstractExponentialFamily
+    component: Any  # a family; its kernels are called, whatever it is
     n_components: int = eqx.field(static=True)
     varying: AbstractStructure | None
-    posterior_family: AbstractExponentialFamily
-    prior_family: AbstractExponentialFamily
+    latent_posterior: Any  # families
+    latent_prior: Any
 
     # ---------------------------------------------------------------- structure
 
@@ -58,9 +57,19 @@ class OneHotInteraction(AbstractInteraction):
         return isinstance(self.component, AbstractHarmonium)
 
     @property
-    def observable(self) -> AbstractExponentialFamily:
+    def observable(self) -> Any:
         """The component, or its observable family."""
         return self.component.observable if self.nested else self.component
+
+    @property
+    def posterior_family(self) -> Any:
+        """Family of z, or (y, z), given x."""
+        return self.latent_posterior
+
+    @property
+    def prior_family(self) -> Any:
+        """Family of z, or (y, z)."""
+        return self.latent_prior
 
     @property
     def observed_support(self) -> Any:
@@ -70,7 +79,9 @@ class OneHotInteraction(AbstractInteraction):
     @property
     def splitting(self) -> Splitting:
         """The decomposition of the precisions of normal components into varying part and rest."""
-        return Splitting(self.component.structure, self.varying, self.component.size)
+        whole = self.component.structure
+        part = whole if self.varying is None else self.varying
+        return Splitting(whole, part, self.component.size)
 
     @property
     def spaces(self) -> HarmoniumCoords:

@@ -46,7 +46,8 @@ def _batched(
 
 
 def _log_assignments(model: AbstractHarmonium, coords: HarmoniumCoords, x: Any) -> Array:
-    return model.interaction.log_assignments(coords, x)
+    interaction: Any = model.interaction  # one of those with a component number
+    return interaction.log_assignments(coords, x)
 
 
 def _latent_mean(model: AbstractHarmonium, coords: HarmoniumCoords, x: Any) -> Array:

@@ -1,6 +1,6 @@
 """Conjugate priors in the form of Diaconis & Ylvisaker: pseudo-statistics and a pseudo-count."""
 
-from typing import Any, Self, final
+from typing import Any, final
 
 import equinox as eqx
 import jax
@@ -38,7 +38,7 @@ class ConjugatePrior(eqx.Module):
                 f"ConjugatePrior: `count` must be a number, but has shape {jnp.shape(self.count)}."
             )
 
-    def observe(self, mean: Mean[Any], count: Float[Array, ""] | float) -> Self:
+    def observe(self, mean: Mean[Any], count: Float[Array, ""] | float) -> "ConjugatePrior":
         """The posterior after `count` observations with the given average statistic."""
         total = self.count + count
         return ConjugatePrior(self.mean * (self.count / total) + mean * (count / total), total)

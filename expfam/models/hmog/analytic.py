@@ -24,11 +24,12 @@ class AnalyticHMoG(AbstractHarmonium):
     """A hierarchical mixture of Gaussians p(x, y, z) = p(z) p(y | z) p(x | y), in closed form.
 
     Clusters z are normal in a latent space of low dimension, p(y | k) = N(y; m_k, S_k) with full
-    covariances, and p(x | y) = N(x; W y + b, Ψ). EM, and the maps between mean and natural coordinates,
-    are closed forms. Each EM step whitens y, to mean 0 and covariance I, which leaves p(x) as it is.
+    covariances, and p(x | y) = N(x; W y + b, Ψ). EM, and the maps between mean and natural
+    coordinates, are closed forms. Each EM step whitens y, to mean 0 and covariance I, which leaves
+    p(x) as it is.
 
-    `initialize_from_sample` starts from principal components, and k-means++ clusters of their scores
-    with within-cluster covariances.
+    `initialize_from_sample` starts from principal components, and k-means++ clusters of their
+    scores with within-cluster covariances.
 
     Make one with `expfam.analytic_hmog`.
 

@@ -23,16 +23,17 @@ from .shared import HMoGParameters
 class DifferentiableHMoG(AbstractHarmonium):
     """A hierarchical mixture of Gaussians with posteriors of a restricted structure.
 
-    As `AnalyticHMoG`, p(x, y, z) = p(z) p(y | z) p(x | y), but the posterior p(y, z | x) is a mixture of
-    normals of structure `pst_rep`, e.g. diagonal. The conjugation parameters embed it in full
-    covariance: the prior of cluster k has the precision P_k − WᵀΨ⁻¹W, where P_k is the precision of the
-    posterior. Made for gradient fitting; `expectation_maximization` works by a convex solve.
+    As `AnalyticHMoG`, p(x, y, z) = p(z) p(y | z) p(x | y), but the posterior p(y, z | x) is a
+    mixture of normals of structure `pst_rep`, e.g. diagonal. The conjugation parameters embed it in
+    full
+    covariance: the prior of cluster k has the precision P_k − WᵀΨ⁻¹W, where P_k is the precision of
+    the posterior. Made for gradient fitting; `expectation_maximization` works by a convex solve.
 
     Whitening is limited to frames that keep `pst_rep`: with `Diagonal` every latent coordinate gets
     mean 0 and variance 1, with `Scale` variance 1 on average, with `Identity` mean 0.
 
-    `initialize_from_sample` starts from principal components, and k-means++ clusters of their scores
-    with within-cluster covariances.
+    `initialize_from_sample` starts from principal components, and k-means++ clusters of their
+    scores with within-cluster covariances.
 
     Make one with `expfam.differentiable_hmog`.
 
@@ -95,8 +96,7 @@ class DifferentiableHMoG(AbstractHarmonium):
         )
 
     def whiten_prior(self, means: Mean[HarmoniumCoords]) -> Mean[HarmoniumCoords]:
-        """The same distribution of x, with y of mean 0 and covariance I,
-        as far as `pst_rep` allows.
+        """The same distribution of x, with y in standard form, as far as `pst_rep` allows.
 
         Args:
             means: mean coordinates.

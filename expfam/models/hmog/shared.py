@@ -1,7 +1,10 @@
 """What the three hierarchical mixtures of Gaussians have in common: their usual parameters.
 
-A model here is any harmonium with a linear Gaussian interaction and a mixture of normals as its prior.
+A model here is any harmonium with a linear Gaussian interaction and a mixture of normals as its
+prior.
 """
+
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -10,7 +13,6 @@ from jaxtyping import Array, Float
 
 from ...families.normal import NormalCoords
 from ...geometry.points import Mean, Natural
-from ...harmonium.base import AbstractHarmonium
 from ...harmonium.interaction import HarmoniumCoords, LikelihoodCoords
 
 
@@ -47,14 +49,14 @@ class HMoGParameters(eqx.Module):
         return self.loadings @ self.latent_covariances @ self.loadings.T + self.noise
 
 
-def parameters(model: AbstractHarmonium, params: Natural[HarmoniumCoords]) -> HMoGParameters:
+def parameters(model: Any, params: Natural[HarmoniumCoords]) -> HMoGParameters:
     """The usual parameters of a point."""
     model._check_point(params, Natural, "parameters", "params")
     return _read(model, params.coords)
 
 
 def from_parameters(
-    model: AbstractHarmonium,
+    model: Any,
     weights: Float[Array, " k"],
     latent_means: Float[Array, "k d"],
     latent_covariances: Float[Array, "k d d"],
@@ -86,14 +88,14 @@ def from_parameters(
     return model.join_conjugated(Natural(likelihood), prior)
 
 
-def whiten_prior(model: AbstractHarmonium, means: Mean[HarmoniumCoords]) -> Mean[HarmoniumCoords]:
+def whiten_prior(model: Any, means: Mean[HarmoniumCoords]) -> Mean[HarmoniumCoords]:
     """The same distribution of x, with y in standard form, whether or not EM steps whiten."""
     model._check_point(means, Mean, "whiten_prior", "means")
     return Mean(_standardize(model, means.coords))
 
 
 @jax.jit
-def _read(model: AbstractHarmonium, coords: HarmoniumCoords) -> HMoGParameters:
+def _read(model: Any, coords: HarmoniumCoords) -> HMoGParameters:
     interaction = model.interaction
     loadings, mean, _ = interaction.loadings(coords)
     prior = interaction.prior(coords)
@@ -110,9 +112,7 @@ def _read(model: AbstractHarmonium, coords: HarmoniumCoords) -> HMoGParameters:
 
 
 @jax.jit
-def _likelihood(
-    model: AbstractHarmonium, loadings: Array, observable: NormalCoords
-) -> LikelihoodCoords:
+def _likelihood(model: Any, loadings: Array, observable: NormalCoords) -> LikelihoodCoords:
     family = model.interaction.observable
     mean, _ = family._moments(observable)
     factor = family.structure.factor(observable.second)
@@ -120,5 +120,5 @@ def _likelihood(
 
 
 @jax.jit
-def _standardize(model: AbstractHarmonium, means: HarmoniumCoords) -> HarmoniumCoords:
+def _standardize(model: Any, means: HarmoniumCoords) -> HarmoniumCoords:
     return model.interaction.standardize(means)

@@ -24,17 +24,18 @@ class SymmetricHMoG(AbstractHarmonium):
     """A hierarchical mixture of Gaussians whose clusters differ in a restricted structure.
 
     As `AnalyticHMoG`, p(x, y, z) = p(z) p(y | z) p(x | y), but the precisions of the clusters in
-    latent space share everything except a part of structure `lat_rep`: with `Diagonal` they differ on
-    the diagonal, with `Scale` by multiples of the identity, with `Identity` not at all. Posterior and
-    prior p(y, z) lie in the same family, so likelihoods and priors join freely. The likelihood is
-    fitted in closed form, the prior by a small convex solve (in closed form for `Identity`).
+    latent space share everything except a part of structure `lat_rep`: with `Diagonal` they differ
+    on the diagonal, with `Scale` by multiples of the identity, with `Identity` not at all.
+    Posterior and prior p(y, z) lie in the same family, so likelihoods and priors join freely. The
+    likelihood is fitted in closed form, the prior by a small convex solve (in closed form for
+    `Identity`).
 
     With `Diagonal` and `Scale` only axis-parallel, or uniform, rescaling of y keeps the family, so
-    whitening gives every latent coordinate mean 0 and variance 1 (variance 1 on average), and leaves
-    correlations.
+    whitening gives every latent coordinate mean 0 and variance 1 (variance 1 on average), and
+    leaves correlations.
 
-    `initialize_from_sample` starts from principal components, and k-means++ clusters of their scores
-    with within-cluster covariances.
+    `initialize_from_sample` starts from principal components, and k-means++ clusters of their
+    scores with within-cluster covariances.
 
     Make one with `expfam.symmetric_hmog`.
 
@@ -85,7 +86,8 @@ class SymmetricHMoG(AbstractHarmonium):
                 out for `Identity`.
 
         Raises:
-            ValueError: wrong shapes, weights or covariances out of range, or covariances whose inverses
+            ValueError: wrong shapes, weights or covariances out of range, or covariances whose
+            inverses
                 differ in more than `lat_rep`.
         """
         return shared.from_parameters(
@@ -93,8 +95,7 @@ class SymmetricHMoG(AbstractHarmonium):
         )
 
     def whiten_prior(self, means: Mean[HarmoniumCoords]) -> Mean[HarmoniumCoords]:
-        """The same distribution of x, with y of mean 0 and covariance I,
-        as far as `lat_rep` allows.
+        """The same distribution of x, with y in standard form, as far as `lat_rep` allows.
 
         Args:
             means: mean coordinates.
