@@ -96,6 +96,10 @@ class AbstractExponentialFamily(AbstractManifold[C]):
         """A point to start a fit from."""
 
     @abstractmethod
+    def _weak_means(self, xs: Data) -> C:
+        """Mean coordinates of rows of the scale of the data, off the boundary whatever the data."""
+
+    @abstractmethod
     def _to_unconstrained(self, coords: C) -> PyTree[Array]:
         """Free parameters of a point of the domain, of any real value."""
 
@@ -373,10 +377,31 @@ class AbstractObservedFamily(AbstractExponentialFamily[C]):
     def _initialize_from_sample(
         self, key: Key[Array, ""], xs: Data, weights: Float[Array, " n"]
     ) -> C:
-        return self._maximize(_average_statistic(self, xs, weights), None)
+        # The maximum of the likelihood; where it is not attained, that with one imagined row more.
+        means = _average_statistic(self, xs, weights)
+        share = 1 / (1 + jnp.sum(weights))
+        smooth = jax.tree.map(
+            lambda own, weak: ((1 - share) * own + share * weak).astype(own.dtype),
+            means,
+            self._weak_means(xs),
+        )
+        attained = self._maximize(means, None)
+        inside = self._in_domain(attained)
+        return jax.tree.map(
+            lambda one, other: jnp.where(inside, one, other),
+            attained,
+            self._maximize(smooth, None),
+        )
 
     def _whiten(self, means: C) -> C:
         return means
+
+
+def halfway_to_origin(family: AbstractObservedFamily[Any], xs: Data) -> Any:
+    """Mean coordinates half like the data, half like the origin of the natural coordinates."""
+    average = _average_statistic(family, xs, None)
+    origin = jax.grad(family._log_normalizer)(jax.tree.map(jnp.zeros_like, average))
+    return jax.tree.map(lambda one, other: (one + other) / 2, average, origin)
 
 
 DEGENERATE = (

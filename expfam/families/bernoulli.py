@@ -9,7 +9,7 @@ from jaxtyping import Array, Bool, Float, Key
 from ..geometry.checks import require
 from ..geometry.points import Natural
 from ..geometry.spaces import Euclidean
-from .base import AbstractObservedFamily
+from .base import AbstractObservedFamily, halfway_to_origin
 from .support import Support
 
 
@@ -86,6 +86,9 @@ class Bernoulli(AbstractObservedFamily[Array]):
 
     def _initialize(self, key: Key[Array, ""]) -> Array:
         return jax.random.normal(key)
+
+    def _weak_means(self, xs: Array) -> Array:
+        return halfway_to_origin(self, xs)
 
     def _to_unconstrained(self, coords: Array) -> Array:
         return coords

@@ -10,7 +10,7 @@ from jaxtyping import Array, Bool, Float, Key
 from ..geometry.checks import require
 from ..geometry.points import Natural
 from ..geometry.spaces import Euclidean
-from .base import AbstractObservedFamily
+from .base import AbstractObservedFamily, halfway_to_origin
 from .support import Support
 
 
@@ -111,6 +111,9 @@ class Categorical(AbstractObservedFamily[Array]):
 
     def _initialize(self, key: Key[Array, ""]) -> Array:
         return jax.random.normal(key, (self.n_categories - 1,))
+
+    def _weak_means(self, xs: Array) -> Array:
+        return halfway_to_origin(self, xs)
 
     def _to_unconstrained(self, coords: Array) -> Array:
         return coords

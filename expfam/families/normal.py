@@ -190,6 +190,19 @@ class Normal(AbstractObservedFamily[NormalCoords]):
         leaf = self.structure.restrict(covariance)
         return self._from_moments(mean, leaf, leaf)
 
+    def _weak_means(self, xs: Float[Array, "n d"]) -> NormalCoords:
+        # The variances of the columns, without correlations. A constant column gets a small share
+        # of the scale of the others, or of its own value.
+        mean = jnp.mean(xs, axis=0)
+        variances = jnp.mean((xs - mean) ** 2, axis=0)
+        noise = 16 * jnp.finfo(xs.dtype).eps * mean**2
+        spread = jnp.max(jnp.where(variances > noise, variances, 0))
+        scale = jnp.where(spread > 0, spread, jnp.maximum(jnp.max(mean**2), 1))
+        floor = jnp.maximum(1e-3 * scale, 2 * noise)
+        variances = jnp.where(variances > noise, variances, floor)
+        second = jnp.diag(variances) + jnp.outer(mean, mean)
+        return NormalCoords(mean, self.structure.restrict(second))
+
     def _to_unconstrained(self, coords: NormalCoords) -> PyTree[Array]:
         factor = self.structure.factor(coords.second)
         return self._moments(coords)[0], self.structure.to_unconstrained(factor)

@@ -97,6 +97,9 @@ class Product(AbstractObservedFamily[tuple]):
         keys = jax.random.split(key, len(self.factors))
         return tuple(f._initialize(k) for f, k in zip(self.factors, keys, strict=True))
 
+    def _weak_means(self, xs: tuple) -> tuple:
+        return tuple(f._weak_means(x_i) for f, x_i in zip(self.factors, xs, strict=True))
+
     def _to_unconstrained(self, coords: tuple) -> tuple:
         return tuple(f._to_unconstrained(c) for f, c in zip(self.factors, coords, strict=True))
 
@@ -179,6 +182,9 @@ class Replicated(AbstractObservedFamily[Any]):
 
     def _initialize(self, key: Key[Array, ""]) -> Any:
         return jax.vmap(self.family._initialize)(jax.random.split(key, self.copies))
+
+    def _weak_means(self, xs: Any) -> Any:
+        return jax.vmap(self.family._weak_means, in_axes=1)(xs)
 
     def _to_unconstrained(self, coords: Any) -> PyTree[Array]:
         return jax.vmap(self.family._to_unconstrained)(coords)

@@ -168,13 +168,14 @@ def check_weights(weights: Any, n: int, dtype: Any, owner: str) -> Array | None:
 
 
 def _check_leaf(array: Any, support: Support, owner: str, argument: str) -> Array:
-    came = jnp.shape(array)
+    array = array if hasattr(array, "dtype") else np.asarray(array)
+    came = array.shape
     trailing = came[len(came) - len(support.shape) :]
     if len(came) < len(support.shape) or trailing != support.shape:
         raise ValueError(
             f"{owner}: `{argument}` must have trailing shape {support.shape}, but has shape {came}."
         )
-    dtype = np.result_type(array)
+    dtype = array.dtype
     if support.kind == "real" and not jnp.issubdtype(dtype, jnp.floating):
         raise TypeError(
             f"{owner}: `{argument}` must be {support.values} of a floating-point type, but has "

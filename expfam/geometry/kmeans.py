@@ -1,5 +1,7 @@
 """k-means++ seeding and a few Lloyd iterations, compiled and batchable."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
@@ -52,7 +54,7 @@ def kmeans(
     def assign(centers: Array) -> Array:
         return jnp.argmin(distances(centers), axis=1)
 
-    def lloyd(_: int, centers: Array) -> Array:
+    def lloyd(_: Any, centers: Array) -> Array:
         members = jax.nn.one_hot(assign(centers), n_clusters, dtype=points.dtype)
         mass = (members * weights[:, None]).T
         count = jnp.sum(mass, axis=1, keepdims=True)

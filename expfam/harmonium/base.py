@@ -266,6 +266,9 @@ class AbstractHarmonium(AbstractExponentialFamily[HarmoniumCoords]):
     def _initialize_from_sample(self, key: Key[Array, ""], xs: Data, weights: Array) -> Any:
         return self.interaction.initialize_from_sample(key, xs, weights)
 
+    def _weak_means(self, xs: Data) -> HarmoniumCoords:
+        return self.interaction.weak_means(xs)
+
     def _to_unconstrained(self, coords: HarmoniumCoords) -> PyTree[Array]:
         return self.interaction.to_unconstrained(coords)
 

@@ -158,6 +158,10 @@ class AbstractInteraction(eqx.Module):
         """A point to start a fit from."""
 
     @abstractmethod
+    def weak_means(self, xs: Any) -> HarmoniumCoords:
+        """Mean coordinates of rows of the scale of the data, in which x tells nothing of z."""
+
+    @abstractmethod
     def to_unconstrained(self, coords: HarmoniumCoords) -> PyTree[Array]:
         """Free parameters."""
 

@@ -321,7 +321,10 @@ class LinearInteraction(AbstractInteraction):
         covariance = (centered * share[:, None]).T @ centered
         values, vectors = jnp.linalg.eigh(covariance)
         values, vectors = values[::-1], vectors[:, ::-1]
-        floor = jnp.finfo(xs.dtype).eps * values[0]
+        eps = jnp.finfo(xs.dtype).eps
+        square = jnp.max(mean**2)
+        varies = values[0] > 16 * eps * square
+        floor = jnp.where(varies, eps * values[0], 1e-3 * jnp.maximum(square, 1))
         noise = jnp.maximum(jnp.sum(values[dim:]) / max(size - dim, 1), floor)
         leading = jnp.maximum(values[:dim], floor)
         loadings = vectors[:, :dim] * jnp.sqrt(jnp.maximum(leading - noise, 1e-3 * noise))
@@ -343,6 +346,15 @@ class LinearInteraction(AbstractInteraction):
         inverse = jnp.linalg.inv(frame)
         prior = self.prior_family._initialize_from_sample(key, scores @ inverse.T, weights)
         return self._join_nearest(self.from_loadings(loadings @ frame, mean, factor), prior)
+
+    def weak_means(self, xs: Any) -> HarmoniumCoords:
+        # No loadings. Two rows ±1 in every latent direction: mean 0, variance 1.
+        latent = jnp.stack([jnp.ones(self.location.size), -jnp.ones(self.location.size)])
+        return HarmoniumCoords(
+            self.observable._weak_means(xs),
+            jnp.zeros((self.observable.size, self.location.size), xs.dtype),
+            self.posterior_family._weak_means(latent.astype(xs.dtype)),
+        )
 
     def _join_nearest(self, likelihood: LikelihoodCoords, prior: Any) -> HarmoniumCoords:
         if self.restricted:

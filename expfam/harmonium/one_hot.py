@@ -332,6 +332,12 @@ class OneHotInteraction(AbstractInteraction):
         )
         return self._from_components(parts, jnp.log(count + _SMOOTHING))
 
+    def weak_means(self, xs: Any) -> HarmoniumCoords:
+        own = self.component._weak_means(xs)
+        weights = jnp.full((self.n_components,), 1 / self.n_components, _dtype(own))
+        joint = jax.tree.map(lambda leaf: jnp.tensordot(weights, leaf, axes=0), own)
+        return self._split_means(own, joint, weights)
+
     def _from_components(self, parts: Any, log_weights: Array) -> HarmoniumCoords:
         if self.varying is None:
             return self.weighted(LikelihoodCoords(None, parts), log_weights)

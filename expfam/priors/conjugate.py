@@ -43,7 +43,7 @@ class ConjugatePrior(eqx.Module):
         total = self.count + count
         return ConjugatePrior(self.mean * (self.count / total) + mean * (count / total), total)
 
-    def _average(self, means: Any, count: Array) -> Any:
+    def _average(self, means: Any, count: Array | int) -> Any:
         # (φ + n η̂)/(ν + n) of raw mean coordinates
         share = self.count / (self.count + count)
         return jax.tree.map(
