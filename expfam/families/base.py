@@ -5,7 +5,6 @@ for one data point, on raw coordinates, without checks; they are what a family h
 """
 
 from abc import abstractmethod
-from collections.abc import Callable
 from typing import Any, TypeVar
 
 import jax
@@ -16,6 +15,7 @@ from ..geometry.checks import require
 from ..geometry.manifold import AbstractManifold
 from ..geometry.points import Mean, Natural, pairing
 from ..priors.conjugate import ConjugatePrior
+from . import compiled
 from .support import check_data, check_rows, check_weights
 
 C = TypeVar("C")
@@ -142,7 +142,7 @@ class AbstractExponentialFamily(AbstractManifold[C]):
         """
         owner = self._owner("average_sufficient_statistic")
         xs, n = check_rows(xs, self.support, owner)
-        return Mean(_average_statistic(self, xs, check_weights(weights, n, float, owner)))
+        return Mean(compiled.average_statistic(self, xs, check_weights(weights, n, float, owner)))
 
     def log_base_measure(self, x: Data) -> Float[Array, "*batch"]:
         """log μ(x), with μ the density of the base measure against Lebesgue or counting measure.
@@ -151,12 +151,12 @@ class AbstractExponentialFamily(AbstractManifold[C]):
             x: complete data points, structured like `support`, with any leading axes.
         """
         x, batch = check_data(x, self.support, self._owner("log_base_measure"), "x")
-        return over_data(type(self)._log_base_measure, len(batch))(self, x)
+        return compiled.over_data(type(self)._log_base_measure, len(batch))(self, x)
 
     def log_normalizer(self, params: Natural[C]) -> Float[Array, ""]:
         """The log-normalizer ψ(θ) = log ∫ μ(x) exp⟨θ, s(x)⟩ dx."""
         self._check_point(params, Natural, "log_normalizer", "params")
-        return _log_normalizer(self, params.coords)
+        return compiled.log_normalizer(self, params.coords)
 
     def log_normalizer_given(self, params: Natural[C], x: Data) -> Float[Array, "*batch"]:
         """The log-normalizer given what was observed, ψ(θ | x).
@@ -190,7 +190,7 @@ class AbstractExponentialFamily(AbstractManifold[C]):
     def to_mean(self, params: Natural[C]) -> Mean[C]:
         """Mean coordinates η = ∇ψ(θ) = E[s(x)]."""
         self._check_point(params, Natural, "to_mean", "params")
-        return Mean(_to_mean(self, params.coords))
+        return Mean(compiled.to_mean(self, params.coords))
 
     def to_natural(self, means: Mean[C]) -> Natural[C]:
         """Natural coordinates θ = (∇ψ)⁻¹(η), in closed form or by a convex solve.
@@ -200,7 +200,7 @@ class AbstractExponentialFamily(AbstractManifold[C]):
                 outside, the set of possible expectations (RuntimeError under `jit`).
         """
         self._check_point(means, Mean, "to_natural", "means")
-        coords, valid = _to_natural(self, means.coords)
+        coords, valid = compiled.to_natural(self, means.coords)
         return require(
             Natural(coords),
             valid,
@@ -215,18 +215,18 @@ class AbstractExponentialFamily(AbstractManifold[C]):
         It is E[log p(x) − log μ(x)], the negative entropy relative to the base measure.
         """
         params = self.to_natural(means)
-        return pairing(params.coords, means.coords) - _log_normalizer(self, params.coords)
+        return pairing(params.coords, means.coords) - compiled.log_normalizer(self, params.coords)
 
     def entropy(self, params: Natural[C]) -> Float[Array, ""]:
         """The entropy −E[log p(x)] of complete data, against Lebesgue or counting measure."""
         self._check_point(params, Natural, "entropy", "params")
-        return _entropy(self, params.coords)
+        return compiled.entropy(self, params.coords)
 
     def kl_divergence(self, p: Natural[C], q: Natural[C]) -> Float[Array, ""]:
         """The Kullback–Leibler divergence KL(p ‖ q) = ψ(q) − ψ(p) − ⟨q − p, ∇ψ(p)⟩."""
         self._check_point(p, Natural, "kl_divergence", "p")
         self._check_point(q, Natural, "kl_divergence", "q")
-        return _kl_divergence(self, p.coords, q.coords)
+        return compiled.kl_divergence(self, p.coords, q.coords)
 
     def fisher_information(self, params: Natural[C]) -> Float[Array, "dim dim"]:
         """The Fisher information ∇²ψ(θ), in the coordinates of `flatten`.
@@ -234,12 +234,12 @@ class AbstractExponentialFamily(AbstractManifold[C]):
         It is the covariance of the flattened sufficient statistic.
         """
         self._check_point(params, Natural, "fisher_information", "params")
-        return _fisher_information(self, params.coords)
+        return compiled.fisher_information(self, params.coords)
 
     def in_domain(self, params: Natural[C]) -> Bool[Array, ""]:
         """Whether a point has a finite log-normalizer, so that it is a distribution."""
         self._check_point(params, Natural, "in_domain", "params")
-        return _in_domain(self, params.coords)
+        return compiled.in_domain(self, params.coords)
 
     # ---------------------------------------------------------------- sampling and estimation
 
@@ -255,7 +255,7 @@ class AbstractExponentialFamily(AbstractManifold[C]):
             Data structured like `support`, with leading axes `shape`.
         """
         self._check_point(params, Natural, "sample", "params")
-        return _sample(self, tuple(shape), key, params.coords)
+        return compiled.sample(self, tuple(shape), key, params.coords)
 
     def maximum_likelihood(self, xs: Data, weights: Array | None = None) -> Natural[C]:
         """The maximum-likelihood estimate from complete data.
@@ -274,7 +274,7 @@ class AbstractExponentialFamily(AbstractManifold[C]):
 
     def initialize(self, key: Key[Array, ""]) -> Natural[C]:
         """A random point of the domain, of unit scale."""
-        return Natural(_initialize(self, key))
+        return Natural(compiled.initialize(self, key))
 
     def initialize_from_sample(
         self, key: Key[Array, ""], xs: Data, weights: Array | None = None
@@ -292,7 +292,7 @@ class AbstractExponentialFamily(AbstractManifold[C]):
         owner = self._owner("initialize_from_sample")
         xs, n = check_rows(xs, self.observed_support, owner)
         checked = check_weights(weights, n, float, owner)
-        coords, valid = _initialize_from_sample(self, key, xs, checked)
+        coords, valid = compiled.initialize_from_sample(self, key, xs, checked)
         return require(Natural(coords), valid, f"{owner}: no start was found; {DEGENERATE}")
 
     # ---------------------------------------------------------------- shared by public methods
@@ -303,7 +303,7 @@ class AbstractExponentialFamily(AbstractManifold[C]):
         # Mean of ψ(θ | x) over rows, and its gradient: the expected complete statistics. Written
         # once for all models; rows are walked in blocks, so that temporaries stay bounded.
         n = jax.tree.leaves(xs)[0].shape[0]
-        share = _shares(weights, n, _dtype_of(coords, xs))
+        share = compiled.shares(weights, n, compiled.dtype_of(coords, xs))
         size = n if block_size is None else min(block_size, n)
 
         def total(params: C, rows: Data, parts: Array) -> Array:
@@ -331,9 +331,13 @@ class AbstractExponentialFamily(AbstractManifold[C]):
         # What fits maximize: the mean log-likelihood per row, with a prior plus its log-density
         # over the number of all rows. Differentiable in `coords`, with exact derivatives.
         values = jax.vmap(lambda x: self._log_normalizer_given(coords, x))(xs)
-        share = _shares(weights, values.shape[0], values.dtype)
+        share = compiled.shares(weights, values.shape[0], values.dtype)
         normalizer = self._log_normalizer(coords)
-        return jnp.dot(share, values) - normalizer + _log_prior(prior, coords, normalizer, total)
+        return (
+            jnp.dot(share, values)
+            - normalizer
+            + compiled.log_prior(prior, coords, normalizer, total)
+        )
 
     def _em_step(
         self, coords: C, xs: Data, weights: Any, prior: Any, block_size: int | None = None
@@ -342,7 +346,7 @@ class AbstractExponentialFamily(AbstractManifold[C]):
         value, means = self._expectation(coords, xs, weights, block_size)
         normalizer = self._log_normalizer(coords)
         total = jax.tree.leaves(xs)[0].shape[0] if weights is None else jnp.sum(weights)
-        objective = value - normalizer + _log_prior(prior, coords, normalizer, total)
+        objective = value - normalizer + compiled.log_prior(prior, coords, normalizer, total)
         # Whitening keeps the likelihood; a prior tells latent frames apart, and sets its own.
         means = self._whiten(means) if prior is None else prior._average(means, total)
         following = self._maximize(means, coords)
@@ -354,54 +358,12 @@ class AbstractExponentialFamily(AbstractManifold[C]):
         # The kernel "_name" of one data point, checked and mapped over leading axes of data.
         self._check_point(params, Natural, name, "params")
         x, batch = check_data(x, support, self._owner(name), "x")
-        return over_data(getattr(type(self), f"_{name}"), len(batch), 1)(self, params.coords, x)
+        return compiled.over_data(getattr(type(self), f"_{name}"), len(batch), 1)(
+            self, params.coords, x
+        )
 
     def _owner(self, method: str) -> str:
         return f"{type(self).__name__}.{method}"
-
-
-class AbstractObservedFamily(AbstractExponentialFamily[C]):
-    """A family of which everything is observed: ψ(θ | x) = ⟨θ, s(x)⟩ + log μ(x)."""
-
-    @property
-    def observed_support(self) -> Any:
-        """Everything: the same as `support`."""
-        return self.support
-
-    def _log_observable_density(self, coords: C, x: Data) -> Float[Array, ""]:
-        return self._log_density(coords, x)
-
-    def _observe(self, x: Data) -> Data:
-        return x
-
-    def _initialize_from_sample(
-        self, key: Key[Array, ""], xs: Data, weights: Float[Array, " n"]
-    ) -> C:
-        # The maximum of the likelihood; where it is not attained, that with one imagined row more.
-        means = _average_statistic(self, xs, weights)
-        share = 1 / (1 + jnp.sum(weights))
-        smooth = jax.tree.map(
-            lambda own, weak: ((1 - share) * own + share * weak).astype(own.dtype),
-            means,
-            self._weak_means(xs),
-        )
-        attained = self._maximize(means, None)
-        inside = self._in_domain(attained)
-        return jax.tree.map(
-            lambda one, other: jnp.where(inside, one, other),
-            attained,
-            self._maximize(smooth, None),
-        )
-
-    def _whiten(self, means: C) -> C:
-        return means
-
-
-def halfway_to_origin(family: AbstractObservedFamily[Any], xs: Data) -> Any:
-    """Mean coordinates half like the data, half like the origin of the natural coordinates."""
-    average = _average_statistic(family, xs, None)
-    origin = jax.grad(family._log_normalizer)(jax.tree.map(jnp.zeros_like, average))
-    return jax.tree.map(lambda one, other: (one + other) / 2, average, origin)
 
 
 DEGENERATE = (
@@ -428,129 +390,3 @@ def check_prior(family: AbstractExponentialFamily, prior: Any, method: str) -> N
             f"of type {type(prior).__name__}."
         )
     family._check_point(prior.mean, Mean, method, "prior.mean")
-
-
-# Compiled bodies of the public methods. A family holds no arrays, so it is part of the cache key.
-
-
-def over_data(kernel: Callable[..., Any], n_axes: int, n_params: int = 0) -> Callable[..., Any]:
-    """A kernel (family, *parameters, datum), compiled and mapped over leading axes of the data.
-
-    Args:
-        kernel: for one data point; its identity is part of the compilation key.
-        n_axes: number of leading axes.
-        n_params: number of arguments between the family and the data.
-    """
-    return lambda family, *args: _map_data(kernel, n_axes, n_params, family, *args)
-
-
-def _map_data(kernel: Any, n_axes: int, n_params: int, family: Any, *args: Any) -> Any:
-    mapped = kernel
-    for _ in range(n_axes):
-        mapped = jax.vmap(mapped, in_axes=(None,) * (1 + n_params) + (0,))
-    return mapped(family, *args)
-
-
-_map_data = jax.jit(_map_data, static_argnums=(0, 1, 2))
-
-
-def _log_prior(prior: Any, coords: Any, normalizer: Array, total: Any) -> Array | float:
-    return 0.0 if prior is None else prior._log_density(coords, normalizer) / total
-
-
-def _shares(weights: Array | None, n: int, dtype: Any) -> Float[Array, " n"]:
-    if weights is None:
-        return jnp.full((n,), 1 / n, dtype)
-    scaled = weights / jnp.max(weights)
-    return (scaled / jnp.sum(scaled)).astype(dtype)
-
-
-def _dtype_of(*trees: Any) -> Any:
-    floats = [leaf for leaf in jax.tree.leaves(trees) if jnp.issubdtype(leaf.dtype, jnp.floating)]
-    return jnp.result_type(*floats) if floats else jnp.result_type(float)
-
-
-@jax.jit
-def _average_statistic(family: Any, xs: Any, weights: Array | None) -> Any:
-    n = jax.tree.leaves(xs)[0].shape[0]
-
-    def average(leaf: Array) -> Array:
-        return jnp.tensordot(_shares(weights, n, leaf.dtype), leaf, axes=1)
-
-    return jax.tree.map(average, jax.vmap(family._sufficient_statistic)(xs))
-
-
-@jax.jit
-def _log_normalizer(family: Any, coords: Any) -> Array:
-    return family._log_normalizer(coords)
-
-
-@jax.jit
-def _to_mean(family: Any, coords: Any) -> Any:
-    return jax.grad(family._log_normalizer)(coords)
-
-
-@jax.jit
-def _to_natural(family: Any, means: Any) -> tuple[Any, Array]:
-    coords = family._maximize(means, None)
-    # What came back must have the means that were asked for.
-    returned = jax.grad(family._log_normalizer)(coords)
-    wanted, got = family._flatten(means, "mean"), family._flatten(returned, "mean")
-    tolerance = jnp.finfo(wanted.dtype).eps ** 0.5 * jnp.max(jnp.abs(wanted), initial=1.0)
-    return coords, family._in_domain(coords) & jnp.all(jnp.abs(wanted - got) <= tolerance)
-
-
-@jax.jit
-def _kl_divergence(family: Any, p: Any, q: Any) -> Array:
-    value, means = jax.value_and_grad(family._log_normalizer)(p)
-    difference = jax.tree.map(jnp.subtract, q, p)
-    return family._log_normalizer(q) - value - pairing(difference, means)
-
-
-@jax.jit
-def _fisher_information(family: Any, coords: Any) -> Array:
-    def potential(vector: Array) -> Array:
-        return family._log_normalizer(family._unflatten(vector, "natural"))
-
-    return jax.hessian(potential)(family._flatten(coords, "natural"))
-
-
-@jax.jit
-def _entropy(family: Any, coords: Any) -> Array:
-    return family._entropy(coords)
-
-
-@jax.jit
-def _in_domain(family: Any, coords: Any) -> Array:
-    return family._in_domain(coords)
-
-
-@jax.jit
-def _initialize(family: Any, key: Array) -> Any:
-    return family._initialize(key)
-
-
-@jax.jit
-def _initialize_from_sample(
-    family: Any, key: Array, xs: Any, weights: Array | None
-) -> tuple[Any, Array]:
-    n = jax.tree.leaves(xs)[0].shape[0]
-    parts = jnp.ones((n,), _dtype_of(xs)) if weights is None else weights.astype(_dtype_of(xs))
-    coords = family._initialize_from_sample(key, xs, parts)
-    return coords, family._in_domain(coords)
-
-
-def _sample(family: Any, shape: tuple[int, ...], key: Array, coords: Any) -> Any:
-    draw = family._sample
-    for size in reversed(shape):
-        draw = _repeat(draw, size)
-    return draw(key, coords)
-
-
-_sample = jax.jit(_sample, static_argnums=(1,))
-
-
-def _repeat(draw: Callable[..., Any], size: int) -> Callable[..., Any]:
-    return lambda key, coords: jax.vmap(draw, in_axes=(0, None))(
-        jax.random.split(key, size), coords
-    )

@@ -9,7 +9,7 @@ from jaxtyping import Array, Bool, Float, Key
 from ..geometry.checks import require
 from ..geometry.points import Natural
 from ..geometry.spaces import Euclidean
-from .base import AbstractObservedFamily, halfway_to_origin
+from .observed import AbstractObservedFamily, halfway_to_origin
 from .support import Support
 
 

@@ -11,12 +11,13 @@ from ..geometry.checks import require
 from ..geometry.points import Natural, pairing
 from ..geometry.spaces import Euclidean
 from ..geometry.structures import AbstractStructure, Leaf, PositiveDefinite
-from .base import AbstractObservedFamily
+from .observed import AbstractObservedFamily
 from .support import Support
 
 _LOG_2_PI = 1.8378770664093453
 
 
+@final
 class NormalCoords(eqx.Module):
     """Coordinates of a normal: first-order part, and second-order part as the structure stores it.
 

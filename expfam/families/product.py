@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Key, PyTree
 
 from ..geometry import spaces
-from .base import AbstractObservedFamily
+from .observed import AbstractObservedFamily
 from .support import replicate
 
 

@@ -4,7 +4,7 @@ A support is described leaf by leaf: data of a product are tuples, data of a lat
 pairs of observation and latent variables, and each leaf has its own shape and kind of values.
 """
 
-from typing import Any, Literal
+from typing import Any, Literal, final
 
 import equinox as eqx
 import jax
@@ -25,6 +25,7 @@ _VALUES = {
 }
 
 
+@final
 class Support(eqx.Module):
     """The support of one leaf of a data point.
 

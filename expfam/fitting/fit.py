@@ -1,7 +1,7 @@
 """`fit`: from data to fitted parameters, with restarts, progress, and a report of how it went."""
 
 import warnings
-from typing import Any
+from typing import Any, final
 
 import equinox as eqx
 import jax
@@ -98,6 +98,7 @@ def fit(
     return result
 
 
+@final
 class _Run(eqx.Module):
     # The state of all restarts; every leaf has a leading axis of restarts, but for `step`.
     state: Any

@@ -49,6 +49,7 @@ class Fit(eqx.Module):
         return float(self.log_likelihoods[-1])
 
 
+@final
 class FitError(RuntimeError):
     """A fit failed; `fit` holds what was reached before.
 
@@ -62,5 +63,6 @@ class FitError(RuntimeError):
         self.fit = fit
 
 
+@final
 class ConvergenceWarning(UserWarning):
     """A fit took all its steps without converging."""

@@ -106,12 +106,14 @@ class _Newton(optx.AbstractQuasiNewton):
     verbose = staticmethod(lambda **_: None)
 
     def init_hessian(self, y: Vector, f: Array, grad: Vector) -> Any:
+        """The identity, as a placeholder of the right shape."""
         matrix = jnp.eye(y.shape[0], dtype=y.dtype)
         return self._information(f, grad, matrix), None
 
     def update_hessian(
         self, y: Vector, y_eval: Vector, f_info: Any, f_eval_info: Any, hessian_update_state: None
     ) -> Any:
+        """The Hessian at the new point."""
         matrix = self.hessian(y_eval)
         return self._information(f_eval_info.f, f_eval_info.grad, matrix), None
 

@@ -15,7 +15,7 @@ the matrix itself. The structures are nested, `PositiveDefinite` ⊃ `Diagonal` 
 """
 
 from abc import abstractmethod
-from typing import Any, ClassVar, final
+from typing import Any, final
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -36,7 +36,10 @@ Vector = Float[Array, " d"]
 class AbstractStructure(eqx.Module):
     """A set of symmetric d × d matrices, and the operations on the leaves that store them."""
 
-    rank: ClassVar[int]  # position in the nesting, the largest structure first
+    @property
+    @abstractmethod
+    def rank(self) -> int:
+        """Position in the nesting: structures of higher rank contain those of lower."""
 
     @abstractmethod
     def space(self, dim: int) -> AbstractSpace | None:
@@ -123,7 +126,9 @@ class AbstractStructure(eqx.Module):
 class PositiveDefinite(AbstractStructure):
     """All symmetric matrices: full covariance."""
 
-    rank: ClassVar[int] = 3
+    @property
+    def rank(self) -> int:
+        return 3
 
     def space(self, dim: int) -> Symmetric:
         return Symmetric(dim)
@@ -196,7 +201,9 @@ class PositiveDefinite(AbstractStructure):
 class Diagonal(AbstractStructure):
     """Diagonal matrices: every coordinate has its own variance."""
 
-    rank: ClassVar[int] = 2
+    @property
+    def rank(self) -> int:
+        return 2
 
     def space(self, dim: int) -> Euclidean:
         return Euclidean((dim,))
@@ -261,7 +268,9 @@ class Diagonal(AbstractStructure):
 class Scale(AbstractStructure):
     """Multiples of the identity: one variance for all coordinates."""
 
-    rank: ClassVar[int] = 1
+    @property
+    def rank(self) -> int:
+        return 1
 
     def space(self, dim: int) -> Isotropic:
         return Isotropic(dim)
@@ -326,7 +335,9 @@ class Scale(AbstractStructure):
 class Identity(AbstractStructure):
     """The identity alone: unit covariance, nothing to estimate."""
 
-    rank: ClassVar[int] = 0
+    @property
+    def rank(self) -> int:
+        return 0
 
     def space(self, dim: int) -> None:
         return None

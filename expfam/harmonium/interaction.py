@@ -12,12 +12,13 @@ with them all kernels of the model. There are two: `harmonium.mixture.OneHotInte
 """
 
 from abc import abstractmethod
-from typing import Any
+from typing import Any, final
 
 import equinox as eqx
 from jaxtyping import Array, Bool, Float, Key, PyTree
 
 
+@final
 class HarmoniumCoords(eqx.Module):
     """Coordinates of a harmonium.
 
@@ -34,6 +35,7 @@ class HarmoniumCoords(eqx.Module):
     latent: Any
 
 
+@final
 class LikelihoodCoords(eqx.Module):
     """Natural coordinates of a likelihood p(x | z): a harmonium's without the latent ones.
 

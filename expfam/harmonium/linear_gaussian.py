@@ -17,6 +17,7 @@ from .interaction import HarmoniumCoords
 from .linear import LinearInteraction
 
 
+@final
 class LinearGaussianParameters(eqx.Module):
     """A linear Gaussian model x = W y + b + noise in the field's own parameters.
 

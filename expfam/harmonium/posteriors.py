@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ..families.base import over_data
+from ..families.compiled import over_data
 from ..families.support import check_data
 from ..geometry.points import Natural
 from .base import AbstractHarmonium

@@ -4,7 +4,7 @@ A model here is any harmonium with a linear Gaussian interaction and a mixture o
 prior.
 """
 
-from typing import Any
+from typing import Any, final
 
 import equinox as eqx
 import jax
@@ -16,6 +16,7 @@ from ...geometry.points import Mean, Natural
 from ...harmonium.interaction import HarmoniumCoords, LikelihoodCoords
 
 
+@final
 class HMoGParameters(eqx.Module):
     """A hierarchical mixture of Gaussians in the field's own parameters.
 

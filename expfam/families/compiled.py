@@ -1,0 +1,153 @@
+"""Compiled bodies of the public methods of families.
+
+A family holds no arrays, so it is part of the key under which JAX keeps compiled programs.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from ..geometry.points import pairing
+
+
+def over_data(kernel: Callable[..., Any], n_axes: int, n_params: int = 0) -> Callable[..., Any]:
+    """A kernel (family, *parameters, datum), compiled and mapped over leading axes of the data.
+
+    Args:
+        kernel: for one data point; its identity is part of the compilation key.
+        n_axes: number of leading axes.
+        n_params: number of arguments between the family and the data.
+    """
+    return lambda family, *args: map_data(kernel, n_axes, n_params, family, *args)
+
+
+def map_data(kernel: Any, n_axes: int, n_params: int, family: Any, *args: Any) -> Any:
+    """Map a kernel over leading axes of its last argument; see `over_data`."""
+    mapped = kernel
+    for _ in range(n_axes):
+        mapped = jax.vmap(mapped, in_axes=(None,) * (1 + n_params) + (0,))
+    return mapped(family, *args)
+
+
+map_data = jax.jit(map_data, static_argnums=(0, 1, 2))
+
+
+def log_prior(prior: Any, coords: Any, normalizer: Array, total: Any) -> Array | float:
+    """Log-density of a prior over the number of rows; 0 without a prior."""
+    return 0.0 if prior is None else prior._log_density(coords, normalizer) / total
+
+
+def shares(weights: Array | None, n: int, dtype: Any) -> Float[Array, " n"]:
+    """Weights that sum to one."""
+    if weights is None:
+        return jnp.full((n,), 1 / n, dtype)
+    scaled = weights / jnp.max(weights)
+    return (scaled / jnp.sum(scaled)).astype(dtype)
+
+
+def dtype_of(*trees: Any) -> Any:
+    """The floating-point type of trees of arrays; JAX's default where they hold none."""
+    floats = [leaf for leaf in jax.tree.leaves(trees) if jnp.issubdtype(leaf.dtype, jnp.floating)]
+    return jnp.result_type(*floats) if floats else jnp.result_type(float)
+
+
+@jax.jit
+def average_statistic(family: Any, xs: Any, weights: Array | None) -> Any:
+    """The weighted average of s(x) over rows."""
+    n = jax.tree.leaves(xs)[0].shape[0]
+
+    def average(leaf: Array) -> Array:
+        return jnp.tensordot(shares(weights, n, leaf.dtype), leaf, axes=1)
+
+    return jax.tree.map(average, jax.vmap(family._sufficient_statistic)(xs))
+
+
+@jax.jit
+def log_normalizer(family: Any, coords: Any) -> Array:
+    """ψ(θ)."""
+    return family._log_normalizer(coords)
+
+
+@jax.jit
+def to_mean(family: Any, coords: Any) -> Any:
+    """∇ψ(θ)."""
+    return jax.grad(family._log_normalizer)(coords)
+
+
+@jax.jit
+def to_natural(family: Any, means: Any) -> tuple[Any, Array]:
+    """(∇ψ)⁻¹(η), and whether it has these means up to rounding."""
+    coords = family._maximize(means, None)
+    # What came back must have the means that were asked for.
+    returned = jax.grad(family._log_normalizer)(coords)
+    wanted, got = family._flatten(means, "mean"), family._flatten(returned, "mean")
+    tolerance = jnp.finfo(wanted.dtype).eps ** 0.5 * jnp.max(jnp.abs(wanted), initial=1.0)
+    return coords, family._in_domain(coords) & jnp.all(jnp.abs(wanted - got) <= tolerance)
+
+
+@jax.jit
+def kl_divergence(family: Any, p: Any, q: Any) -> Array:
+    """KL(p ‖ q) as a Bregman divergence of ψ."""
+    value, means = jax.value_and_grad(family._log_normalizer)(p)
+    difference = jax.tree.map(jnp.subtract, q, p)
+    return family._log_normalizer(q) - value - pairing(difference, means)
+
+
+@jax.jit
+def fisher_information(family: Any, coords: Any) -> Array:
+    """∇²ψ(θ) in flattened coordinates."""
+
+    def potential(vector: Array) -> Array:
+        return family._log_normalizer(family._unflatten(vector, "natural"))
+
+    return jax.hessian(potential)(family._flatten(coords, "natural"))
+
+
+@jax.jit
+def entropy(family: Any, coords: Any) -> Array:
+    """−E[log p(x)]."""
+    return family._entropy(coords)
+
+
+@jax.jit
+def in_domain(family: Any, coords: Any) -> Array:
+    """Whether ψ(θ) is finite."""
+    return family._in_domain(coords)
+
+
+@jax.jit
+def initialize(family: Any, key: Array) -> Any:
+    """A random point."""
+    return family._initialize(key)
+
+
+@jax.jit
+def initialize_from_sample(
+    family: Any, key: Array, xs: Any, weights: Array | None
+) -> tuple[Any, Array]:
+    """A start from data, and whether it is in the domain."""
+    n = jax.tree.leaves(xs)[0].shape[0]
+    parts = jnp.ones((n,), dtype_of(xs)) if weights is None else weights.astype(dtype_of(xs))
+    coords = family._initialize_from_sample(key, xs, parts)
+    return coords, family._in_domain(coords)
+
+
+def sample(family: Any, shape: tuple[int, ...], key: Array, coords: Any) -> Any:
+    """Draws with leading axes."""
+    draw = family._sample
+    for size in reversed(shape):
+        draw = repeat(draw, size)
+    return draw(key, coords)
+
+
+sample = jax.jit(sample, static_argnums=(1,))
+
+
+def repeat(draw: Callable[..., Any], size: int) -> Callable[..., Any]:
+    """A sampler of several draws."""
+    return lambda key, coords: jax.vmap(draw, in_axes=(0, None))(
+        jax.random.split(key, size), coords
+    )

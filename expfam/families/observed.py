@@ -1,0 +1,56 @@
+"""Families of which everything is observed."""
+
+from typing import Any, TypeVar
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Key
+
+from . import compiled
+from .base import AbstractExponentialFamily, Data
+
+C = TypeVar("C")
+
+
+class AbstractObservedFamily(AbstractExponentialFamily[C]):
+    """A family of which everything is observed: ψ(θ | x) = ⟨θ, s(x)⟩ + log μ(x)."""
+
+    @property
+    def observed_support(self) -> Any:
+        """Everything: the same as `support`."""
+        return self.support
+
+    def _log_observable_density(self, coords: C, x: Data) -> Float[Array, ""]:
+        return self._log_density(coords, x)
+
+    def _observe(self, x: Data) -> Data:
+        return x
+
+    def _initialize_from_sample(
+        self, key: Key[Array, ""], xs: Data, weights: Float[Array, " n"]
+    ) -> C:
+        # The maximum of the likelihood; where it is not attained, that with one imagined row more.
+        means = compiled.average_statistic(self, xs, weights)
+        share = 1 / (1 + jnp.sum(weights))
+        smooth = jax.tree.map(
+            lambda own, weak: ((1 - share) * own + share * weak).astype(own.dtype),
+            means,
+            self._weak_means(xs),
+        )
+        attained = self._maximize(means, None)
+        inside = self._in_domain(attained)
+        return jax.tree.map(
+            lambda one, other: jnp.where(inside, one, other),
+            attained,
+            self._maximize(smooth, None),
+        )
+
+    def _whiten(self, means: C) -> C:
+        return means
+
+
+def halfway_to_origin(family: AbstractObservedFamily[Any], xs: Data) -> Any:
+    """Mean coordinates half like the data, half like the origin of the natural coordinates."""
+    average = compiled.average_statistic(family, xs, None)
+    origin = jax.grad(family._log_normalizer)(jax.tree.map(jnp.zeros_like, average))
+    return jax.tree.map(lambda one, other: (one + other) / 2, average, origin)
