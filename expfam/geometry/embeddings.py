@@ -11,6 +11,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from .linalg import largest_eigenvalue
 from .spaces import AbstractSpace, Hollow, Traceless, TracelessDiagonal
 from .structures import (
     AbstractStructure,
@@ -173,12 +174,12 @@ class Splitting(eqx.Module):
 
 
 def _largest(rest: Array) -> Array:
-    return jnp.max(rest) if rest.ndim == 1 else jnp.linalg.eigvalsh(rest)[-1]
+    return jnp.max(rest) if rest.ndim == 1 else largest_eigenvalue(rest)
 
 
 def _relative_largest(rest: Array, profile: Array) -> Array:
     scale = jnp.exp(-profile / 2)
-    return jnp.linalg.eigvalsh(scale[:, None] * rest * scale[None, :])[-1]
+    return largest_eigenvalue(scale[:, None] * rest * scale[None, :])
 
 
 def _require_nested(part: AbstractStructure, whole: AbstractStructure) -> None:

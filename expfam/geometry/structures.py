@@ -19,9 +19,9 @@ from typing import Any, final
 
 import equinox as eqx
 import jax.numpy as jnp
-from jax.scipy.linalg import solve_triangular
 from jaxtyping import Array, Float
 
+from .linalg import cholesky, invert_triangular
 from .spaces import AbstractSpace, Euclidean, Isotropic, Symmetric
 
 # A pivot of a covariance below this many units in the last place of the second moment that it was
@@ -141,13 +141,13 @@ class PositiveDefinite(AbstractStructure):
         return jnp.dot(x, natural @ x)
 
     def factor(self, natural: Array) -> Array:
-        return jnp.linalg.cholesky(-(natural + natural.T), symmetrize_input=False)
+        return cholesky(-(natural + natural.T))
 
     def from_factor(self, factor: Array) -> Array:
         return -0.5 * factor @ factor.T
 
     def invert(self, factor: Array) -> Array:
-        return solve_triangular(factor, jnp.eye(factor.shape[-1], dtype=factor.dtype), lower=True)
+        return invert_triangular(factor)
 
     def log_det(self, factor: Array, dim: int) -> Array:
         return jnp.sum(jnp.log(jnp.diagonal(factor)))
@@ -172,13 +172,12 @@ class PositiveDefinite(AbstractStructure):
 
     def precision_factor(self, covariance: Array, second_moment: Array, dim: int) -> Array:
         # 1. Reversing rows and columns, J Σ J = C Cᵀ, so Σ = (J C J)(J C J)ᵀ with U = J C J upper.
-        # 2. P = Σ⁻¹ = U⁻ᵀ U⁻¹, and L = U⁻ᵀ is lower triangular: no second factorization.
+        # 2. P = Σ⁻¹ = U⁻ᵀ U⁻¹, and L = U⁻ᵀ = J C⁻ᵀ J is lower triangular: no second factorization.
         symmetric = (covariance + covariance.T) / 2
-        reversed_factor = jnp.linalg.cholesky(symmetric[::-1, ::-1], symmetrize_input=False)
-        pivots = jnp.diagonal(reversed_factor)[::-1] ** 2
+        lower = cholesky(symmetric[::-1, ::-1])
+        pivots = jnp.diagonal(lower)[::-1] ** 2
         noise = _SINGULAR_ULPS * jnp.finfo(covariance.dtype).eps * jnp.diagonal(second_moment)
-        upper = reversed_factor[::-1, ::-1]
-        factor = solve_triangular(upper, jnp.eye(dim, dtype=upper.dtype)).T
+        factor = invert_triangular(lower).T[::-1, ::-1]
         return jnp.where(jnp.all(pivots > noise), factor, jnp.nan)
 
     def restrict(self, matrix: Array) -> Array:

@@ -13,12 +13,12 @@ from typing import Any, final
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jax.scipy.linalg import solve_triangular
 from jaxtyping import Array, Bool, Float, Key, PyTree
 
 from ..families.normal import Normal, NormalCoords
 from ..geometry import spaces as sp
 from ..geometry.duality import invert_gradient, minimize_tilted
+from ..geometry.linalg import cholesky, eigh, invert_triangular
 from ..geometry.structures import Diagonal, Identity, PositiveDefinite
 from . import latent as lat
 from .interaction import AbstractInteraction, HarmoniumCoords, LikelihoodCoords
@@ -304,7 +304,7 @@ class LinearInteraction(AbstractInteraction):
         size = (self.observable.size, self.location.size)
         loadings = jax.random.normal(keys[1], size) / jnp.sqrt(1.0 * self.location.size)
         factor = self.observable.structure.factor(noise)
-        frame = self._frame(loadings, factor)
+        frame, _ = self._frame(loadings, factor)
         likelihood = self.from_loadings(loadings @ frame, mean, factor)
         return self._join_nearest(likelihood, self.prior_family._initialize(keys[2]))
 
@@ -319,7 +319,7 @@ class LinearInteraction(AbstractInteraction):
         mean = share @ xs
         centered = xs - mean
         covariance = (centered * share[:, None]).T @ centered
-        values, vectors = jnp.linalg.eigh(covariance)
+        values, vectors = eigh(covariance)
         values, vectors = values[::-1], vectors[:, ::-1]
         eps = jnp.finfo(xs.dtype).eps
         square = jnp.max(mean**2)
@@ -342,8 +342,7 @@ class LinearInteraction(AbstractInteraction):
             lambda own, other: jnp.where(jnp.all(jnp.isfinite(own)), own, other), factor, isotropic
         )
         scores = centered @ vectors[:, :dim] / jnp.sqrt(leading)
-        frame = self._frame(loadings, factor)
-        inverse = jnp.linalg.inv(frame)
+        frame, inverse = self._frame(loadings, factor)
         prior = self.prior_family._initialize_from_sample(key, scores @ inverse.T, weights)
         return self._join_nearest(self.from_loadings(loadings @ frame, mean, factor), prior)
 
@@ -362,25 +361,27 @@ class LinearInteraction(AbstractInteraction):
             prior = lat.snap(prior, shift.second, self.prior_family, self.location.structure)
         return self.join(likelihood, prior)
 
-    def _frame(self, loadings: Array, factor: Any) -> Array:
-        # A frame of the latent space (loadings W F, scores F⁻¹y) in which WᵀΨ⁻¹W has the structure
-        # of the posterior precision, so that joining a prior of that structure loses nothing.
+    def _frame(self, loadings: Array, factor: Any) -> tuple[Array, Array]:
+        # A frame F of the latent space (loadings W F, scores F⁻¹y) and its inverse, in which WᵀΨ⁻¹W
+        # has the structure of the posterior precision: joining a prior of it loses nothing.
         structure = self.location.structure
         dim = loadings.shape[1]
         if structure == PositiveDefinite():
-            return jnp.eye(dim, dtype=loadings.dtype)
+            identity = jnp.eye(dim, dtype=loadings.dtype)
+            return identity, identity
         white = jax.vmap(
             lambda column: self.observable.structure.apply_transposed(factor, column), 1, 1
         )(loadings)
-        values, vectors = jnp.linalg.eigh(white.T @ white)
+        values, vectors = eigh(white.T @ white)
         if structure == Diagonal():
-            return vectors
+            return vectors, vectors.T
         values = jnp.maximum(values, 1e-6 * values[-1])
         level = jnp.mean(values)
         if structure == Identity():
             # Posterior precision I = prior precision + g I
             level = level / (1 + level)
-        return vectors * jnp.sqrt(level / values)
+        scale = jnp.sqrt(level / values)
+        return vectors * scale, (vectors / scale).T
 
     # ---------------------------------------------------------------- unconstrained chart
 
@@ -394,8 +395,9 @@ class LinearInteraction(AbstractInteraction):
             free = lat.to_free(prior, shift.second, self.prior_family, self.location.structure)
         if self.location.structure == Identity():
             # I − G = B Bᵀ: the free loadings W B⁻ᵀ may be any matrix.
-            root = jnp.linalg.cholesky(jnp.eye(self.location.size) - 2 * shift.second)
-            loadings = solve_triangular(root, loadings.T, lower=True).T
+            identity = jnp.eye(self.location.size, dtype=loadings.dtype)
+            root = cholesky(identity - 2 * shift.second)
+            loadings = loadings @ invert_triangular(root).T
         return loadings, mean, self.observable.structure.to_unconstrained(factor), free
 
     def from_unconstrained(self, free: PyTree[Array]) -> HarmoniumCoords:
@@ -406,8 +408,8 @@ class LinearInteraction(AbstractInteraction):
             # W = W̃ C⁻ᵀ with C Cᵀ = I + W̃ᵀΨ⁻¹W̃ has WᵀΨ⁻¹W = I − C⁻¹C⁻ᵀ, smaller than I.
             white = jax.vmap(lambda c: structure.apply_transposed(factor, c), 1, 1)(loadings)
             size = self.location.size
-            root = jnp.linalg.cholesky(jnp.eye(size, dtype=white.dtype) + white.T @ white)
-            loadings = solve_triangular(root, loadings.T, lower=True).T
+            root = cholesky(jnp.eye(size, dtype=white.dtype) + white.T @ white)
+            loadings = loadings @ invert_triangular(root).T
         likelihood = self.from_loadings(loadings, mean, factor)
         if not self.restricted:
             return self.join(likelihood, self.prior_family._from_unconstrained(latent))
