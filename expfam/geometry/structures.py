@@ -26,7 +26,7 @@ from .spaces import AbstractSpace, Euclidean, Isotropic, Symmetric
 
 # A pivot of a covariance below this many units in the last place of the second moment that it was
 # computed from is rounding noise: the covariance is numerically singular.
-_SINGULAR_ULPS = 16.0
+_SINGULAR_ULPS = 64.0
 
 # An array, or None where nothing is stored: the structure knows which.
 Leaf = Any
