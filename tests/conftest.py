@@ -1,0 +1,47 @@
+"""Set up of all tests; runs before `expfam` is imported.
+
+EXPFAM_TYPECHECK=0 leaves out the checks of shapes and types, EXPFAM_FLOAT32=1 runs in float32.
+"""
+
+import os
+from importlib.metadata import version
+from pathlib import Path
+from typing import Self
+
+# Two workers share the cores already.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+if version("jaxlib").startswith(("0.8.", "0.9.", "0.10.")):
+    # Compiles in three fifths of the time. XLA ends the process where it does not know a flag.
+    os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false")
+
+import equinox as eqx
+import jax
+import jaxtyping
+import pytest
+from beartype import BeartypeConf, FrozenDict, beartype
+from xdist.scheduler import LoadScopeScheduling
+
+# beartype understands `Self` only where it decorates whole classes; the hook decorates methods.
+check = beartype(conf=BeartypeConf(hint_overrides=FrozenDict({Self: eqx.Module})))
+
+if os.environ.get("EXPFAM_TYPECHECK") != "0":
+    jaxtyping.install_import_hook("expfam", f"{__name__}.check")
+
+jax.config.update("jax_enable_x64", os.environ.get("EXPFAM_FLOAT32") != "1")
+jax.config.update("jax_compilation_cache_dir", str(Path(__file__).parents[1] / ".jax_cache"))
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+# The tests compile much and run little.
+jax.config.update("jax_disable_most_optimizations", True)
+
+
+class _ByInstance(LoadScopeScheduling):
+    """One worker for one file; the laws are shared out by instance of the registry."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        path, _, name = nodeid.partition("::")
+        return path + name[name.find("[") :] if "/test_laws" in path and "[" in name else path
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadScopeScheduling:
+    return _ByInstance(config, log)

@@ -1,0 +1,175 @@
+"""Named instances of every public family and model: the laws are tested on all of them.
+
+A new family gets all laws by one line here.
+"""
+
+import os
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+import expfam as ef
+from expfam.families.support import Support, is_support
+from expfam.geometry.spaces import zeros
+from expfam.harmonium.base import AbstractHarmonium
+
+FLOAT32 = os.environ.get("EXPFAM_FLOAT32") == "1"
+
+# Relative error of a map that loses nothing but rounding.
+EXACT = 1e-4 if FLOAT32 else 1e-10
+# Relative error of a map that goes through a factorization, or through a convex solve.
+CLOSE = 5e-3 if FLOAT32 else 1e-8
+
+FULL, DIAGONAL, SCALE, IDENTITY = STRUCTURES = (
+    ef.PositiveDefinite(),
+    ef.Diagonal(),
+    ef.Scale(),
+    ef.Identity(),
+)
+
+p, d, K = 4, 2, 3
+
+
+class Instance(NamedTuple):
+    """A named family.
+
+    Attributes:
+        name: unique; the identifier of its tests.
+        family: the family or model.
+        closed: whether `to_natural` has a closed form.
+    """
+
+    name: str
+    family: Any
+    closed: bool = True
+
+
+_NORMALS = [
+    Instance("normal_full", ef.Normal(3)),
+    Instance("normal_diagonal", ef.Normal(3, DIAGONAL)),
+    Instance("normal_scale", ef.Normal(3, SCALE)),
+    Instance("normal_identity", ef.Normal(3, IDENTITY)),
+]
+
+_DISCRETE = [
+    Instance("categorical", ef.Categorical(4)),
+    Instance("categorical_one", ef.Categorical(1)),
+    Instance("bernoulli", ef.Bernoulli()),
+    Instance("poisson", ef.Poisson()),
+]
+
+_PRODUCTS = [
+    Instance("product", ef.Product((ef.Normal(2), ef.Poisson(), ef.Categorical(3)))),
+    Instance("replicated_poisson", ef.Replicated(ef.Poisson(), 3)),
+    Instance("replicated_normal", ef.Replicated(ef.Normal(2, DIAGONAL), 2)),
+]
+
+_MIXTURES = [
+    Instance("mixture_full", ef.Mixture(ef.Normal(2), K)),
+    Instance("mixture_diagonal", ef.Mixture(ef.Normal(2, DIAGONAL), K)),
+    Instance("mixture_scale", ef.Mixture(ef.Normal(2, SCALE), K)),
+    Instance("mixture_identity", ef.Mixture(ef.Normal(2, IDENTITY), K)),
+    Instance("mixture_one", ef.Mixture(ef.Normal(2), 1)),
+    Instance("mixture_full_tied", ef.Mixture(ef.Normal(2), K, IDENTITY)),
+    Instance("mixture_full_by_diagonal", ef.Mixture(ef.Normal(2), K, DIAGONAL), closed=False),
+    Instance("mixture_full_by_scale", ef.Mixture(ef.Normal(2), K, SCALE), closed=False),
+    Instance("mixture_diagonal_by_scale", ef.Mixture(ef.Normal(2, DIAGONAL), K, SCALE), False),
+    Instance("mixture_diagonal_tied", ef.Mixture(ef.Normal(2, DIAGONAL), K, IDENTITY)),
+    Instance("mixture_poisson", ef.Mixture(ef.Poisson(), 2)),
+    Instance("mixture_product", ef.Mixture(ef.Product((ef.Normal(2), ef.Bernoulli())), 2)),
+    Instance("mixture_nested", ef.Mixture(ef.Mixture(ef.Normal(2, DIAGONAL), 2), 2)),
+]
+
+_LINEAR = [
+    Instance("linear_full", ef.LinearGaussian(p, FULL, d)),
+    Instance("factor_analysis", ef.factor_analysis(p, d)),
+    Instance("probabilistic_pca", ef.probabilistic_pca(p, d)),
+    Instance("linear_identity", ef.LinearGaussian(p, IDENTITY, d)),
+    Instance("linear_to_diagonal", ef.LinearGaussian(p, DIAGONAL, d, DIAGONAL), closed=False),
+    Instance("linear_to_identity", ef.LinearGaussian(p, SCALE, d, IDENTITY), closed=False),
+    Instance("factor_mixture", ef.mixture_of_factor_analyzers(p, 1, 2)),
+    Instance(
+        "hierarchical_linear",
+        ef.Hierarchical(ef.factor_analysis(p, d), ef.LinearGaussian(d, FULL, 1)),
+    ),
+    Instance(
+        "hierarchical_factor_mixture",
+        ef.Hierarchical(ef.factor_analysis(p, d), ef.mixture_of_factor_analyzers(d, 1, 2, FULL)),
+    ),
+]
+
+_HMOGS = [
+    Instance("analytic_full", ef.analytic_hmog(p, FULL, d, K)),
+    Instance("analytic_diagonal", ef.analytic_hmog(p, DIAGONAL, d, K)),
+    Instance("symmetric_full", ef.symmetric_hmog(p, SCALE, d, FULL, K)),
+    Instance("symmetric_diagonal", ef.symmetric_hmog(p, DIAGONAL, d, DIAGONAL, K), closed=False),
+    Instance("symmetric_identity", ef.symmetric_hmog(p, DIAGONAL, d, IDENTITY, K)),
+    Instance("differentiable_full", ef.differentiable_hmog(p, DIAGONAL, d, FULL, K)),
+    Instance("differentiable_diagonal", ef.differentiable_hmog(p, DIAGONAL, d, DIAGONAL, K), False),
+    Instance("differentiable_scale", ef.differentiable_hmog(p, SCALE, d, SCALE, K), closed=False),
+]
+
+REGISTRY: list[Instance] = _NORMALS + _DISCRETE + _PRODUCTS + _MIXTURES + _LINEAR + _HMOGS
+BY_NAME: dict[str, Any] = {instance.name: instance.family for instance in REGISTRY}
+HARMONIUMS: list[Instance] = [i for i in REGISTRY if isinstance(i.family, AbstractHarmonium)]
+
+
+# One instance of every kind, for the laws that cost much.
+REPRESENTATIVES = [
+    "normal_full",
+    "normal_scale",
+    "categorical",
+    "poisson",
+    "product",
+    "replicated_normal",
+    "mixture_full",
+    "mixture_full_by_diagonal",
+    "mixture_product",
+    "mixture_nested",
+    "factor_analysis",
+    "linear_to_diagonal",
+    "hierarchical_factor_mixture",
+    "analytic_diagonal",
+    "symmetric_diagonal",
+    "differentiable_diagonal",
+]
+
+
+def random_params(family: Any, key: Array) -> ef.Natural:
+    """A generic point of the domain: nothing about it is zero, equal or aligned by construction.
+
+    It has normal noise for free parameters, any values of which are a point of the domain. The
+    noise is drawn by numpy: compiling random generators takes longer than all the rest.
+    """
+    rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
+    free = jax.eval_shape(family._to_unconstrained, zeros(family.spaces, jnp.zeros(()).dtype))
+    noise = jax.tree.map(lambda leaf: jnp.asarray(0.4 * rng.normal(size=leaf.shape), float), free)
+    return ef.Natural(_from_unconstrained(family, noise))
+
+
+@jax.jit
+def _from_unconstrained(family: Any, free: Any) -> Any:
+    return family._from_unconstrained(free)
+
+
+def arbitrary_data(family: Any, shape: tuple[int, ...], seed: int = 0) -> Any:
+    """Complete data from anywhere in the support of a family; not a sample of it."""
+    rng = np.random.default_rng(seed)
+
+    def leaf(support: Support) -> Array:
+        size = (*shape, *support.shape)
+        match support.kind:
+            case "real":
+                values = rng.normal(size=size).astype(jnp.zeros(()).dtype)
+            case "count":
+                values = rng.poisson(2.0, size)
+            case "binary":
+                values = rng.integers(0, 2, size)
+            case "category":
+                values = rng.integers(0, support.n_categories, size)
+        return jnp.asarray(values)
+
+    return jax.tree.map(leaf, family.support, is_leaf=is_support)
