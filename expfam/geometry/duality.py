@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 Vector = Float[Array, " dim"]
 Potential = Callable[[Vector], Float[Array, ""]]
 
-_DESCENT_STEPS = 100
+_DESCENT_STEPS = 500
 _POLISH_STEPS = 4
 
 
@@ -40,7 +40,7 @@ def minimize_tilted(potential: Potential, target: Vector, start: Vector) -> Vect
     """Minimize ψ(θ) − ⟨θ, η⟩ for a strictly convex ψ that is NaN or infinite off its domain.
 
     Newton's method with backtracking, which refuses every step off the domain, never increases the
-    function, and does not depend on the scale of the coordinates. At most 100 steps.
+    function, and does not depend on the scale of the coordinates. At most 500 steps.
 
     Args:
         potential: the strictly convex function ψ of a vector.

@@ -24,9 +24,9 @@ from jaxtyping import Array, Float
 from .linalg import cholesky, invert_triangular
 from .spaces import AbstractSpace, Euclidean, Isotropic, Symmetric
 
-# A pivot of a covariance below this many units in the last place of the second moment that it was
-# computed from is rounding noise: the covariance is numerically singular.
-_SINGULAR_ULPS = 64.0
+# A covariance is numerically singular where this many units in the last place of the second moments
+# that it was computed from make up a conditional variance: rounding noise, not a variance.
+_SINGULAR_ULPS = 16.0
 
 # An array, or None where nothing is stored: the structure knows which.
 Leaf = Any
@@ -173,12 +173,13 @@ class PositiveDefinite(AbstractStructure):
     def precision_factor(self, covariance: Array, second_moment: Array, dim: int) -> Array:
         # 1. Reversing rows and columns, J Σ J = C Cᵀ, so Σ = (J C J)(J C J)ᵀ with U = J C J upper.
         # 2. P = Σ⁻¹ = U⁻ᵀ U⁻¹, and L = U⁻ᵀ = J C⁻ᵀ J is lower triangular: no second factorization.
+        # 3. The conditional variance 1/L_jj² of x_j is that of Σ_i L_ij x_i / L_jj, so rounding of
+        #    the second moments by ε moves it by up to ε Σ_i L_ij² E[x_i²] / L_jj².
         symmetric = (covariance + covariance.T) / 2
         lower = cholesky(symmetric[::-1, ::-1])
-        pivots = jnp.diagonal(lower)[::-1] ** 2
-        noise = _SINGULAR_ULPS * jnp.finfo(covariance.dtype).eps * jnp.diagonal(second_moment)
         factor = invert_triangular(lower).T[::-1, ::-1]
-        return jnp.where(jnp.all(pivots > noise), factor, jnp.nan)
+        noise = jnp.finfo(covariance.dtype).eps * (jnp.diagonal(second_moment) @ factor**2)
+        return jnp.where(jnp.all(_SINGULAR_ULPS * noise < 1), factor, jnp.nan)
 
     def restrict(self, matrix: Array) -> Array:
         return (matrix + matrix.T) / 2
