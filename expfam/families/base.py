@@ -270,7 +270,10 @@ class AbstractExponentialFamily(AbstractManifold[C]):
             ValueError: where the maximum is not attained inside the family, e.g. a singular
                 covariance or an event that never occurred (RuntimeError under `jit`).
         """
-        return self.to_natural(self.average_sufficient_statistic(xs, weights))
+        means = self.average_sufficient_statistic(xs, weights)
+        coords, valid = compiled.to_natural(self, means.coords)
+        message = f"{self._owner('maximum_likelihood')}: {DEGENERATE}"
+        return require(Natural(coords), valid, message)
 
     def initialize(self, key: Key[Array, ""]) -> Natural[C]:
         """A random point of the domain, of unit scale."""

@@ -24,7 +24,7 @@ class Bernoulli(AbstractObservedFamily[Array]):
     Example:
         >>> import jax.numpy as jnp, expfam as ef
         >>> bernoulli = ef.Bernoulli()
-        >>> float(bernoulli.probability(bernoulli.from_probability(0.25)))
+        >>> round(float(bernoulli.probability(bernoulli.from_probability(0.25))), 4)
         0.25
     """
 
