@@ -21,10 +21,10 @@ import matplotlib.pyplot as plt
 
 
 def cross_validate(xs, n_factors):
-    """Mean log-likelihood of held-out rows, over five folds."""
+    """Mean log-likelihood of held-out rows, over three folds."""
     model = ef.factor_analysis(xs.shape[1], n_factors)
     scores = []
-    for train, test in KFold(5, shuffle=True, random_state=0).split(xs):
+    for train, test in KFold(3, shuffle=True, random_state=0).split(xs):
         prior = ef.weak_prior(model, xs[train])
         fit = ef.fit(
             model, xs[train], key=jax.random.key(0), prior=prior, method=ef.EM(tolerance=1e-5)
@@ -38,7 +38,7 @@ def main():
     wine = load_wine()
     standardized = (wine.data - wine.data.mean(axis=0)) / wine.data.std(axis=0)
     xs = jnp.asarray(standardized, jnp.float32)
-    scores = {d: cross_validate(xs, d) for d in (1, 2, 3, 4, 5, 6)}
+    scores = {d: cross_validate(xs, d) for d in (1, 3, 5)}
     print("factors   held-out log-likelihood per wine")
     for d, score in scores.items():
         print(f"{d:7d}{score:16.3f}")

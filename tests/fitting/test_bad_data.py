@@ -1,8 +1,8 @@
 """What comes of data that cannot be fitted: the table of bad input.
 
 Every row says what happens: "error" (a ValueError or TypeError before anything is computed, with
-the given text), "status" (the fit reports that it degenerated, and keeps valid parameters), or "fits";
-"status or fits" where the likelihood has no maximum but 300 steps may not get near to it.
+the given text), "status" (the fit reports that it degenerated, and keeps valid parameters), "fits",
+or "status or fits" where the likelihood has no maximum but 300 steps may not get near to it.
 Nothing returns NaN.
 """
 
