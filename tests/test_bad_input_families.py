@@ -476,7 +476,7 @@ def no_covariance():
     NORMAL.from_mean_covariance(jnp.zeros(3))
 
 
-NOT_POSITIVE = "from_mean_covariance: `covariance` must be positive definite and finite"
+NOT_POSITIVE = "from_mean_covariance: `covariance` must be symmetric, positive definite and "
 
 for name, matrix in {
     "indefinite": np.diag([1.0, -1.0, 1.0]),

@@ -183,7 +183,7 @@ class AbstractExponentialFamily(AbstractManifold[C]):
 
     def density(self, params: Natural[C], x: Data) -> Float[Array, "*batch"]:
         """The density of complete data points; see `log_density`."""
-        return jnp.exp(self._per_datum("log_density", params, x, self.support))
+        return jnp.exp(self._per_datum("log_density", params, x, self.support, "density"))
 
     # ---------------------------------------------------------------- charts
 
@@ -199,22 +199,14 @@ class AbstractExponentialFamily(AbstractManifold[C]):
             ValueError: where no finite θ has these means, because they lie on the boundary of, or
                 outside, the set of possible expectations (RuntimeError under `jit`).
         """
-        self._check_point(means, Mean, "to_natural", "means")
-        coords, valid = compiled.to_natural(self, means.coords)
-        return require(
-            Natural(coords),
-            valid,
-            f"{self._owner('to_natural')}: `means` must lie inside the set of possible "
-            "expectations, but no natural coordinates have these means up to rounding: a variance "
-            "or a probability is zero or negative, or the numbers are not finite.",
-        )
+        return self._to_natural(means, "to_natural")
 
     def negative_entropy(self, means: Mean[C]) -> Float[Array, ""]:
         """The convex conjugate φ(η) = ⟨θ, η⟩ − ψ(θ) of the log-normalizer, at θ = (∇ψ)⁻¹(η).
 
         It is E[log p(x) − log μ(x)], the negative entropy relative to the base measure.
         """
-        params = self.to_natural(means)
+        params = self._to_natural(means, "negative_entropy")
         return pairing(params.coords, means.coords) - compiled.log_normalizer(self, params.coords)
 
     def entropy(self, params: Natural[C]) -> Float[Array, ""]:
@@ -270,10 +262,11 @@ class AbstractExponentialFamily(AbstractManifold[C]):
             ValueError: where the maximum is not attained inside the family, e.g. a singular
                 covariance or an event that never occurred (RuntimeError under `jit`).
         """
-        means = self.average_sufficient_statistic(xs, weights)
-        coords, valid = compiled.to_natural(self, means.coords)
-        message = f"{self._owner('maximum_likelihood')}: {DEGENERATE}"
-        return require(Natural(coords), valid, message)
+        owner = self._owner("maximum_likelihood")
+        xs, n = check_rows(xs, self.support, owner)
+        means = compiled.average_statistic(self, xs, check_weights(weights, n, float, owner))
+        coords, valid = compiled.to_natural(self, means)
+        return require(Natural(coords), valid, f"{owner}: {DEGENERATE}")
 
     def initialize(self, key: Key[Array, ""]) -> Natural[C]:
         """A random point of the domain, of unit scale."""
@@ -355,12 +348,24 @@ class AbstractExponentialFamily(AbstractManifold[C]):
         following = self._maximize(means, coords)
         return following, objective, self._in_domain(following)
 
+    def _to_natural(self, means: Mean[C], method: str) -> Natural[C]:
+        self._check_point(means, Mean, method, "means")
+        coords, valid = compiled.to_natural(self, means.coords)
+        return require(
+            Natural(coords),
+            valid,
+            f"{self._owner(method)}: `means` must lie inside the set of possible expectations, but "
+            "no natural coordinates have these means up to rounding: a variance or a probability "
+            "is zero or negative, or the numbers are not finite.",
+        )
+
     def _per_datum(
-        self, name: str, params: Natural[C], x: Data, support: Any
+        self, name: str, params: Natural[C], x: Data, support: Any, method: str | None = None
     ) -> Float[Array, "*batch"]:
         # The kernel "_name" of one data point, checked and mapped over leading axes of data.
-        self._check_point(params, Natural, name, "params")
-        x, batch = check_data(x, support, self._owner(name), "x")
+        method = name if method is None else method
+        self._check_point(params, Natural, method, "params")
+        x, batch = check_data(x, support, self._owner(method), "x")
         return compiled.over_data(getattr(type(self), f"_{name}"), len(batch), 1)(
             self, params.coords, x
         )

@@ -109,11 +109,13 @@ class Normal(AbstractObservedFamily[NormalCoords]):
         leaf = None if covariance is None else jnp.asarray(covariance, mean.dtype)
         if leaf is not None and shape == ():
             leaf = leaf * self.size
-        coords, valid = _from_moments(self, mean, leaf)
+        coords, valid = _from_covariance(self, mean, leaf)
         return require(
             Natural(coords),
             valid,
-            f"{self!r}.from_mean_covariance: `covariance` must be positive definite and finite.",
+            f"{self!r}.from_mean_covariance: `covariance` must be "
+            f"{'symmetric, positive definite' if shape and len(shape) == 2 else 'positive'} and "
+            "finite, and `mean` finite.",
         )
 
     def mean_covariance(
@@ -153,6 +155,11 @@ class Normal(AbstractObservedFamily[NormalCoords]):
         return NormalCoords(
             self.structure.apply(factor, whitened), self.structure.from_factor(factor)
         )
+
+    def _from_covariance(self, mean: Array, covariance: Leaf) -> tuple[NormalCoords, Array]:
+        # Given as such, a covariance is exact: its own size is the scale of its rounding.
+        coords = self._from_moments(mean, covariance, covariance)
+        return coords, self._in_domain(coords) & _symmetric(covariance)
 
     def _moments(self, coords: NormalCoords) -> tuple[Array, Leaf]:
         # mean vector, and covariance as a mean leaf
@@ -292,10 +299,15 @@ def _log_normalizer_given_jvp(primals: Any, tangents: Any) -> tuple[Array, Array
 
 
 @jax.jit
-def _from_moments(normal: Normal, mean: Array, covariance: Leaf) -> tuple[NormalCoords, Array]:
-    # Given as such, a covariance is exact: its own size is the scale of its rounding.
-    coords = normal._from_moments(mean, covariance, covariance)
-    return coords, normal._in_domain(coords)
+def _from_covariance(normal: Normal, mean: Array, covariance: Leaf) -> tuple[NormalCoords, Array]:
+    return normal._from_covariance(mean, covariance)
+
+
+def _symmetric(leaf: Leaf) -> Bool[Array, ""]:
+    if leaf is None or leaf.ndim < 2:
+        return jnp.asarray(True)
+    tolerance = 64 * jnp.finfo(leaf.dtype).eps * jnp.max(jnp.abs(leaf))
+    return jnp.all(jnp.abs(leaf - leaf.T) <= tolerance)
 
 
 @jax.jit

@@ -1,6 +1,7 @@
 """Textbook formulas in numpy and scipy, shared by the tests of latent-variable models."""
 
 import re
+from collections import Counter
 
 import jax
 import jax.numpy as jnp
@@ -186,13 +187,37 @@ def hmog_terms(weights, latent_means, latent_covariances, loadings, mean, noise,
 
 
 def factorizations(function, *args):
-    """Names and shapes of the factorizations and triangular solves of a function, compiled."""
+    """How many factorizations and triangular solves a compiled function makes, by their shapes."""
     return factorizations_of(jax.jit(function).lower(*args).compile())
 
 
 def factorizations_of(compiled):
-    """Names and shapes of the factorizations and triangular solves in a compiled program."""
-    text = compiled.as_text()
-    calls = re.findall(r'= \(?\w+\[([\d,]*)\].* custom-call\(.*target="lapack_\w(\w+?)_ffi"', text)
-    native = re.findall(r"= \(?\w+\[([\d,]*)\]\S* (cholesky|triangular-solve)\(", text)
-    return [(name, tuple(map(int, dims.split(",")))) for dims, name in calls + native]
+    """How many factorizations and triangular solves a program makes, by name and shape.
+
+    What stands in a loop of known length counts as often as the loop runs.
+    """
+    programs, entry = {}, None
+    for line in compiled.as_text().splitlines():
+        if start := re.match(r"(ENTRY )?%?([\w.-]+) \(.*\{$", line):
+            name = start[2]
+            programs[name] = []
+            entry = name if start[1] else entry
+        elif line.startswith(" "):
+            programs[name].append(line)
+
+    def count(program):
+        found = Counter()
+        for line in programs[program]:
+            if call := re.search(
+                r'= \(?\w+\[([\d,]*)\].* custom-call\(.*target="lapack_\w(\w+?)_ffi"', line
+            ):
+                found[call[2], tuple(map(int, call[1].split(",")))] += 1
+            elif native := re.search(r"= \(?\w+\[([\d,]*)\]\S* (cholesky|triangular-solve)\(", line):
+                found[native[2], tuple(map(int, native[1].split(",")))] += 1
+            trips = re.search(r'"known_trip_count":\{"n":"(\d+)"', line)
+            for inner in re.findall(r"(?:body|calls|to_apply|computation)=%?([\w.-]+)", line):
+                for key, times in count(inner).items():
+                    found[key] += times * (int(trips[1]) if trips else 1)
+        return found
+
+    return count(entry)

@@ -11,7 +11,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ...families.normal import NormalCoords
+from ...families.normal import Normal, NormalCoords
+from ...geometry.checks import require
 from ...geometry.points import Mean, Natural
 from ...harmonium.interaction import HarmoniumCoords, LikelihoodCoords
 
@@ -81,8 +82,14 @@ def from_parameters(
             f"{type(model).__name__}.from_parameters: `latent_means`, `latent_covariances` and "
             f"`loadings` must have shapes {wanted}, but have {came}."
         )
-    components = jax.vmap(upper.component.from_mean_covariance)(
-        jnp.asarray(latent_means), jnp.asarray(latent_covariances)
+    components, valid = _components(
+        upper.component, jnp.asarray(latent_means), jnp.asarray(latent_covariances)
+    )
+    components = require(
+        Natural(components),
+        valid,
+        f"{type(model).__name__}.from_parameters: `latent_covariances` must be symmetric, positive "
+        "definite and finite.",
     )
     prior = upper.from_components(weights, components)
     likelihood = _likelihood(model, jnp.asarray(loadings), observable.coords)
@@ -93,6 +100,12 @@ def whiten_prior(model: Any, means: Mean[HarmoniumCoords]) -> Mean[HarmoniumCoor
     """The same distribution of x, with y in standard form, whether or not EM steps whiten."""
     model._check_point(means, Mean, "whiten_prior", "means")
     return Mean(_standardize(model, means.coords))
+
+
+@jax.jit
+def _components(component: Normal, means: Array, covariances: Array) -> tuple[Any, Array]:
+    coords, valid = jax.vmap(component._from_covariance)(means, covariances)
+    return coords, jnp.all(valid)
 
 
 @jax.jit
