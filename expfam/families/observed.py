@@ -48,6 +48,9 @@ class AbstractObservedFamily(AbstractExponentialFamily[C]):
     def _whiten(self, means: C) -> C:
         return means
 
+    def _complete(self, means: C, mass: Array | float) -> C:
+        return means
+
 
 def halfway_to_origin(family: AbstractObservedFamily[Any], xs: Data) -> Any:
     """Mean coordinates half like the data, half like the origin of the natural coordinates."""

@@ -69,7 +69,12 @@ class AbstractManifold(eqx.Module, Generic[C]):
         return pack(self.spaces, coords, chart)
 
     def _unflatten(self, vector: Float[Array, " dim"], chart: Chart) -> C:
-        return unpack(self.spaces, vector, chart)
+        coords = unpack(self.spaces, vector, chart)
+        return coords if chart == "natural" else self._complete(coords, 1.0)
+
+    @abstractmethod
+    def _complete(self, means: C, mass: Array | float) -> C:
+        """Fill in what packing leaves out because the rest, and E[1] = mass, determine it."""
 
     def _check_point(self, point: Any, chart: type, method: str, argument: str) -> None:
         self._check_coords(point, chart, self.spaces, method, argument)

@@ -204,7 +204,8 @@ class OneHot(AbstractSpace):
     """Coordinates that pair with the indicators 1[z = k] of all n categories.
 
     The indicators sum to one, so a constant added to the natural leaf changes nothing: n numbers
-    are stored, category by category and none of them by subtraction, and n − 1 are packed.
+    are stored, category by category and none of them by subtraction, and n − 1 are packed. A mean
+    leaf that is unpacked sums to one.
     """
 
     size: int = eqx.field(static=True)

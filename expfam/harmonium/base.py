@@ -278,6 +278,9 @@ class AbstractHarmonium(AbstractExponentialFamily[HarmoniumCoords]):
     def _whiten(self, means: HarmoniumCoords) -> HarmoniumCoords:
         return self.interaction.whiten(means)
 
+    def _complete(self, means: HarmoniumCoords, mass: Array | float) -> HarmoniumCoords:
+        return self.interaction.complete(means, mass)
+
     # ---------------------------------------------------------------- checks
 
     def _check_one(self, data: Any, support: Any, method: str, argument: str) -> Any:

@@ -138,6 +138,10 @@ class AbstractInteraction(eqx.Module):
         """The same distribution of x, with latent variables in standard form."""
 
     @abstractmethod
+    def complete(self, means: HarmoniumCoords, mass: Array | float) -> HarmoniumCoords:
+        """Fill in what packing leaves out because the rest, and E[1] = mass, determine it."""
+
+    @abstractmethod
     def entropy(self, coords: HarmoniumCoords) -> Float[Array, ""]:
         """Entropy of (x, z)."""
 

@@ -280,6 +280,10 @@ class LinearInteraction(AbstractInteraction):
         latent = lat.push(self.posterior_family, means.latent, location.first, frame)
         return HarmoniumCoords(means.observable, cross @ frame, latent)
 
+    def complete(self, means: HarmoniumCoords, mass: Array | float) -> HarmoniumCoords:
+        latent = self.posterior_family._complete(means.latent, mass)
+        return HarmoniumCoords(means.observable, means.interaction, latent)
+
     def entropy(self, coords: HarmoniumCoords) -> Array:
         # The covariance of x given y does not depend on y.
         return self.prior_family._entropy(self.prior(coords)) + self.observable._entropy(

@@ -293,6 +293,15 @@ class OneHotInteraction(AbstractInteraction):
         scaled = jax.tree.map(lambda leaf: _scale_rows(weights, leaf), white)
         return HarmoniumCoords(means.observable, scaled, weights)
 
+    def complete(self, means: HarmoniumCoords, mass: Array | float) -> HarmoniumCoords:
+        # Σ_k E[1[z = k]] = E[1], and E[1[z = k]] is the mass of component k.
+        others = means.latent[1:]
+        weights = jnp.concatenate([(mass - jnp.sum(others))[None], others])
+        parts = means.interaction
+        if self.nested:
+            parts = jax.vmap(self.component._complete)(parts, weights)
+        return HarmoniumCoords(means.observable, parts, weights)
+
     def entropy(self, coords: HarmoniumCoords) -> Array:
         logs = self.log_weights(coords)
         own = self._over_components(self.component._entropy, coords)
