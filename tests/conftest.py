@@ -3,6 +3,7 @@
 EXPFAM_TYPECHECK=0 leaves out the checks of shapes and types, EXPFAM_FLOAT32=1 runs in float32.
 """
 
+import itertools
 import os
 from importlib.metadata import version
 from pathlib import Path
@@ -35,6 +36,9 @@ jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 jax.config.update("jax_disable_most_optimizations", True)
 
 
+_teardowns = itertools.count()
+
+
 class _ByInstance(LoadScopeScheduling):
     """One worker for one file; the laws are shared out by instance of the registry."""
 
@@ -45,3 +49,14 @@ class _ByInstance(LoadScopeScheduling):
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadScopeScheduling:
     return _ByInstance(config, log)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown() -> None:
+    """Forget compiled programs before their memory maps, hundreds each, reach the system's limit.
+
+    Past the limit (65530 for a process, on Linux) the compiler ends the process.
+    """
+    maps = Path("/proc/self/maps")
+    if next(_teardowns) % 5 == 0 and maps.exists() and maps.read_bytes().count(b"\n") > 25_000:
+        jax.clear_caches()

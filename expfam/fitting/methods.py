@@ -59,8 +59,7 @@ class EM(AbstractMethod):
         tolerance: stop when the objective changes by less than this, relative to its size (or to 1
             if that is larger); `None`: take all steps.
         block_size: number of rows that are looked at together, which bounds temporary memory;
-        `None`:
-            all of them up to 16384 rows, else 8192.
+            `None`: all of them up to 16384 rows, else 8192.
     """
 
     max_steps: int = eqx.field(static=True, default=500)
@@ -113,8 +112,7 @@ class Gradient(AbstractMethod):
         steps: number of steps at most.
         batch_size: number of rows drawn with replacement for each step; `None`: all rows.
         tolerance: stop when the objective changes by less than this, relative to its size (or to 1
-        if
-            that is larger); `None` (default): take all steps.
+            if that is larger); `None` (default): take all steps.
     """
 
     optimizer: optax.GradientTransformation = eqx.field(static=True)

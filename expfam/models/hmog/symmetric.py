@@ -87,8 +87,7 @@ class SymmetricHMoG(AbstractHarmonium):
 
         Raises:
             ValueError: wrong shapes, weights or covariances out of range, or covariances whose
-            inverses
-                differ in more than `lat_rep`.
+                inverses differ in more than `lat_rep`.
         """
         return shared.from_parameters(
             self, weights, latent_means, latent_covariances, loadings, mean, noise
