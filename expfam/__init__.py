@@ -14,7 +14,9 @@ from .fitting.methods import Gradient as Gradient
 from .fitting.result import ConvergenceWarning as ConvergenceWarning
 from .fitting.result import Fit as Fit
 from .fitting.result import FitError as FitError
+from .fitting.result import PrecisionWarning as PrecisionWarning
 from .fitting.result import Status as Status
+from .fitting.standardize import standardize as standardize
 from .fitting.weak_prior import weak_prior as weak_prior
 from .geometry.points import Mean as Mean
 from .geometry.points import Natural as Natural

@@ -11,6 +11,7 @@ from ..geometry.checks import require
 from ..geometry.points import Natural, pairing
 from ..geometry.spaces import Euclidean
 from ..geometry.structures import AbstractStructure, Leaf, PositiveDefinite
+from .frame import Frame, rescale
 from .observed import AbstractObservedFamily
 from .support import Support
 
@@ -47,6 +48,8 @@ class Normal(AbstractObservedFamily[NormalCoords]):
     Attributes:
         size: number of dimensions d.
         structure: `PositiveDefinite()` (default), `Diagonal()`, `Scale()` or `Identity()`.
+        frame: origin and units in which statistics are taken, for data far from the origin; made by
+            `expfam.standardize`. Data and usual parameters are in raw units all the same.
 
     Example:
         >>> import jax.numpy as jnp, expfam as ef
@@ -58,6 +61,7 @@ class Normal(AbstractObservedFamily[NormalCoords]):
 
     size: int = eqx.field(static=True)
     structure: AbstractStructure = PositiveDefinite()
+    frame: Frame | None = None
 
     def __check_init__(self) -> None:
         """Refuse a size below one."""
@@ -107,8 +111,6 @@ class Normal(AbstractObservedFamily[NormalCoords]):
             )
         mean = jnp.asarray(mean)
         leaf = None if covariance is None else jnp.asarray(covariance, mean.dtype)
-        if leaf is not None and shape == ():
-            leaf = leaf * self.size
         coords, valid = _from_covariance(self, mean, leaf)
         return require(
             Natural(coords),
@@ -123,25 +125,35 @@ class Normal(AbstractObservedFamily[NormalCoords]):
     ) -> tuple[Float[Array, " d"], Float[Array, "d d"]]:
         """Mean vector `(d,)` and covariance matrix `(d, d)` of a normal."""
         self._check_point(params, Natural, "mean_covariance", "params")
-        return _mean_covariance(self, params.coords)
+        return _usual(self, params.coords)
 
     # ---------------------------------------------------------------- kernels
 
+    def _enter(self, x: Array) -> Array:
+        return x if self.frame is None else self.frame.enter(x)
+
+    @property
+    def _log_volume(self) -> Array | float:
+        return 0.0 if self.frame is None else self.frame.log_volume
+
     def _sufficient_statistic(self, x: Array) -> NormalCoords:
-        return NormalCoords(x, self.structure.outer(x))
+        u = self._enter(x)
+        return NormalCoords(u, self.structure.outer(u))
 
     def _log_base_measure(self, x: Array) -> Array:
-        gaussian = 0.0 if self.structure.space(self.size) is not None else -0.5 * jnp.dot(x, x)
-        return gaussian - 0.5 * self.size * jnp.asarray(_LOG_2_PI, x.dtype)
+        u = self._enter(x)
+        gaussian = 0.0 if self.structure.space(self.size) is not None else -0.5 * jnp.dot(u, u)
+        return gaussian - 0.5 * self.size * jnp.asarray(_LOG_2_PI, u.dtype) - self._log_volume
 
     def _log_normalizer(self, coords: NormalCoords) -> Array:
         return _log_normalizer(self.structure, coords)
 
     def _log_normalizer_given(self, coords: NormalCoords, x: Array) -> Array:
-        return _log_normalizer_given(self.structure, coords, x)
+        value = _log_normalizer_given(self.structure, coords, self._enter(x))
+        return value - self._log_volume
 
     def _log_density(self, coords: NormalCoords, x: Array) -> Array:
-        return _log_density(self.structure, coords, x)
+        return _log_density(self.structure, coords, self._enter(x)) - self._log_volume
 
     def _maximize(self, means: NormalCoords, start: NormalCoords | None) -> NormalCoords:
         spread = self.structure.outer(means.first)
@@ -157,9 +169,24 @@ class Normal(AbstractObservedFamily[NormalCoords]):
         )
 
     def _from_covariance(self, mean: Array, covariance: Leaf) -> tuple[NormalCoords, Array]:
-        # Given as such, a covariance is exact: its own size is the scale of its rounding.
+        # From raw units. Given as such, a covariance is exact: its own size is the scale of its
+        # rounding.
+        symmetric = _symmetric(covariance)
+        if self.frame is not None:
+            mean = self.frame.enter(mean)
+            covariance = rescale(covariance, 1 / self.frame.scale)
+        if covariance is not None and covariance.ndim == 0:
+            covariance = covariance * self.size
         coords = self._from_moments(mean, covariance, covariance)
-        return coords, self._in_domain(coords) & _symmetric(covariance)
+        return coords, self._in_domain(coords) & symmetric
+
+    def _usual(self, coords: NormalCoords) -> tuple[Array, Array]:
+        # mean vector and covariance matrix in raw units
+        mean, _ = self._moments(coords)
+        covariance = self._covariance_matrix(coords)
+        if self.frame is None:
+            return mean, covariance
+        return self.frame.leave(mean), rescale(covariance, self.frame.scale)
 
     def _moments(self, coords: NormalCoords) -> tuple[Array, Leaf]:
         # mean vector, and covariance as a mean leaf
@@ -184,10 +211,11 @@ class Normal(AbstractObservedFamily[NormalCoords]):
         inverse = self.structure.invert(self.structure.factor(coords.second))
         noise = jax.random.normal(key, (self.size,), coords.first.dtype)
         whitened = self.structure.apply(inverse, coords.first) + noise
-        return self.structure.apply_transposed(inverse, whitened)
+        u = self.structure.apply_transposed(inverse, whitened)
+        return u if self.frame is None else self.frame.leave(u)
 
     def _features(self, x: Array) -> Array:
-        return x
+        return self._enter(x)
 
     def _initialize(self, key: Key[Array, ""]) -> NormalCoords:
         # A random mean near the origin, and a random covariance around the identity.
@@ -201,6 +229,7 @@ class Normal(AbstractObservedFamily[NormalCoords]):
     def _weak_means(self, xs: Float[Array, "n d"]) -> NormalCoords:
         # The variances of the columns, without correlations. A constant column gets a small share
         # of the scale of the others, or of its own value.
+        xs = jax.vmap(self._enter)(xs)
         mean = jnp.mean(xs, axis=0)
         variances = jnp.mean((xs - mean) ** 2, axis=0)
         noise = 16 * jnp.finfo(xs.dtype).eps * mean**2
@@ -311,5 +340,5 @@ def _symmetric(leaf: Leaf) -> Bool[Array, ""]:
 
 
 @jax.jit
-def _mean_covariance(normal: Normal, coords: NormalCoords) -> tuple[Array, Array]:
-    return normal._moments(coords)[0], normal._covariance_matrix(coords)
+def _usual(normal: Normal, coords: NormalCoords) -> tuple[Array, Array]:
+    return normal._usual(coords)

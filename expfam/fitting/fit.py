@@ -10,15 +10,20 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from ..families.base import AbstractExponentialFamily, Data, check_prior
+from ..families.compiled import dtype_of
 from ..families.support import check_rows, check_weights
 from ..geometry.points import Natural
 from ..priors.conjugate import ConjugatePrior
 from .diagnosis import diagnose
 from .methods import EM, AbstractMethod
-from .result import ConvergenceWarning, Fit, FitError, Status
+from .result import ConvergenceWarning, Fit, FitError, PrecisionWarning, Status
+from .standardize import change_frame, change_frame_of_prior, in_frame_of, widths_from_origin
 
 # Steps compiled into one call: a progress bar moves, and an interrupt is heard, in between.
 _CHUNK = 20
+
+# Relative error of variances, from the distance to the origin, beyond which `fit` warns.
+_LARGEST_LOSS = 2e-4
 
 _CODES = (Status.STEPS_TAKEN, Status.CONVERGED, Status.DEGENERATE, Status.NOT_FINITE)
 _RUNNING = -1
@@ -60,6 +65,8 @@ def fit(
         TypeError: arguments of another type.
 
     Warns:
+        PrecisionWarning: where the data lie so far from the origin that the parameters, in raw
+            units, cannot hold the result; see `standardize`.
         ConvergenceWarning: where the steps did not suffice to reach the tolerance.
     """
     method = EM() if method is None else method
@@ -69,16 +76,22 @@ def fit(
     weights = check_weights(weights, n, float, owner)
     check_prior(model, prior, owner)
 
+    _warn_of_offset(model, xs, weights)
+
+    # The steps are done about the mean of the data, where statistics lose no digits.
+    inner = in_frame_of(model, xs, weights, scaled=False)
     starts, steps_key = jax.random.split(key)
     if params is None:
-        coords = _starts(model, jax.random.split(starts, restarts), xs, weights)
+        coords = _starts(inner, jax.random.split(starts, restarts), xs, weights)
     else:
         model._check_point(params, Natural, owner, "params")
-        coords = jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], params.coords)
+        coords = change_frame(model, inner, jax.tree.map(jnp.asarray, params.coords))
+        coords = jax.tree.map(lambda leaf: leaf[None], coords)
+    prior = change_frame_of_prior(model, inner, prior)
 
-    run = _begin(model, method, coords)
-    run, interrupted = _loop(model, method, run, xs, weights, prior, steps_key, progress)
-    result = _report(model, method, run, interrupted)
+    run = _begin(inner, method, coords)
+    run, interrupted = _loop(inner, method, run, xs, weights, prior, steps_key, progress)
+    result = _report(model, inner, method, run, interrupted)
     failed = result.status in (Status.DEGENERATE, Status.NOT_FINITE)
     if failed and throw:
         raise FitError(
@@ -210,7 +223,11 @@ def _loop(
 
 
 def _report(
-    model: AbstractExponentialFamily, method: AbstractMethod, run: _Run, interrupted: bool
+    model: AbstractExponentialFamily,
+    inner: AbstractExponentialFamily,
+    method: AbstractMethod,
+    run: _Run,
+    interrupted: bool,
 ) -> Fit:
     codes, trace, taken = (np.asarray(a) for a in (run.code, run.trace, run.taken))
     finals = np.array([_last_finite(row) for row in trace], trace.dtype)
@@ -218,7 +235,8 @@ def _report(
     sound = np.isin(codes, [_RUNNING, *(_CODES.index(s) for s in _CODES[:2])])
     ranked = np.where(np.isnan(finals), -np.inf, finals)
     best = int(np.argmax(np.where(sound, ranked, -np.inf) if sound.any() else ranked))
-    coords = eqx.filter_jit(method.coords)(model, jax.tree.map(lambda leaf: leaf[best], run.state))
+    coords = eqx.filter_jit(method.coords)(inner, jax.tree.map(lambda leaf: leaf[best], run.state))
+    coords = change_frame(inner, model, coords)
     steps = int(taken[best])
     status = _CODES[codes[best]] if codes[best] != _RUNNING else Status.STEPS_TAKEN
     if interrupted and codes[best] == _RUNNING:
@@ -233,9 +251,23 @@ def _report(
     )
 
 
+def _warn_of_offset(model: Any, xs: Any, weights: Array | None) -> None:
+    widths = widths_from_origin(model, xs, weights)
+    dtype = dtype_of(xs)
+    loss = float(jnp.finfo(dtype).eps) * widths**2
+    if loss > _LARGEST_LOSS:
+        warnings.warn(
+            f"fit: some column of `xs` lies {widths:.3g} standard deviations from the origin, so "
+            f"that parameters of type {dtype} hold its variance only to a relative error of about "
+            f"{loss:.1g}. Fit expfam.standardize(model, xs) instead of the model, or use float64.",
+            PrecisionWarning,
+            stacklevel=3,
+        )
+
+
 def _last_finite(row: np.ndarray) -> float:
     finite = row[np.isfinite(row)]
-    return finite[-1] if finite.size else np.nan
+    return float(finite[-1]) if finite.size else float("nan")
 
 
 def _last_change(result: Fit) -> float:

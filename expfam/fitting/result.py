@@ -64,5 +64,10 @@ class FitError(RuntimeError):
 
 
 @final
+class PrecisionWarning(UserWarning):
+    """The data lie so far from the origin that coordinates lose their digits."""
+
+
+@final
 class ConvergenceWarning(UserWarning):
     """A fit took all its steps without converging."""

@@ -31,6 +31,10 @@ class AbstractHarmonium(AbstractExponentialFamily[HarmoniumCoords]):
     def interaction(self) -> AbstractInteraction:
         """How x and z depend on each other; supplies all kernels."""
 
+    @abstractmethod
+    def _observing(self, observable: Any) -> Any:
+        """The same model with another family of x given z, which differs in its frames."""
+
     @property
     def observable(self) -> Any:
         """The family of x given z."""

@@ -1,6 +1,7 @@
 """Hierarchical models: the latent variable of a lower harmonium is observed by an upper one."""
 
-from typing import final
+from dataclasses import replace
+from typing import Any, final
 
 import equinox as eqx
 
@@ -54,3 +55,6 @@ class Hierarchical(AbstractHarmonium):
     def interaction(self) -> LinearInteraction:
         """The linear Gaussian interaction of x and y."""
         return LinearInteraction(self.lower.observable, self.upper, self.upper, self.whiten)
+
+    def _observing(self, observable: Any) -> "Hierarchical":
+        return replace(self, lower=self.lower._observing(observable))

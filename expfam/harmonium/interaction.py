@@ -130,6 +130,14 @@ class AbstractInteraction(eqx.Module):
         """Add an offset to the natural coordinates of x, whatever z is."""
 
     @abstractmethod
+    def reframe(self, target: Any, coords: HarmoniumCoords) -> tuple[HarmoniumCoords, Array]:
+        """Natural coordinates under an interaction that differs in its frames.
+
+        Returns:
+            θ' and c, linear in θ, with ⟨θ, s(x, z)⟩ = ⟨θ', s'(x, z)⟩ + c; see `families.reframe`.
+        """
+
+    @abstractmethod
     def marginal(self, means: HarmoniumCoords) -> Any:
         """The mean coordinates of x alone: the adjoint of `translate`."""
 

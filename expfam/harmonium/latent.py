@@ -67,6 +67,8 @@ def gauge(family: Any) -> AbstractStructure:
         if family.varying is None or family.varying == Identity():
             return family.component.structure
         return family.varying
+    if isinstance(family, Mixture) and isinstance(family.component, AbstractHarmonium):
+        return gauge(family.component)
     return location(family).structure
 
 

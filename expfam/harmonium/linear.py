@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key, PyTree
 
 from ..families.normal import Normal, NormalCoords
+from ..families.reframe import between, reframe_normal
 from ..geometry import spaces as sp
 from ..geometry.duality import invert_gradient, minimize_tilted
 from ..geometry.linalg import cholesky, eigh, invert_triangular
@@ -90,7 +91,7 @@ class LinearInteraction(AbstractInteraction):
         y = self.prior_family._observe(z)
         return HarmoniumCoords(
             self.observable._sufficient_statistic(x),
-            jnp.outer(x, y),
+            jnp.outer(self.observable._enter(x), y),
             self.posterior_family._sufficient_statistic(z),
         )
 
@@ -135,7 +136,8 @@ class LinearInteraction(AbstractInteraction):
     def posterior(self, coords: HarmoniumCoords, x: Any) -> Any:
         # Only the first-order part depends on x: second-order parts stay unbatched under vmap.
         structure = self.location.structure.space(self.location.size)
-        offset = NormalCoords(x @ coords.interaction, sp.zeros(structure, x.dtype))
+        first = self.observable._enter(x) @ coords.interaction
+        offset = NormalCoords(first, sp.zeros(structure, first.dtype))
         return lat.translate(self.posterior_family, coords.latent, offset)
 
     def log_assignments(self, coords: HarmoniumCoords, x: Any) -> Float[Array, " k"]:
@@ -180,6 +182,19 @@ class LinearInteraction(AbstractInteraction):
         moved = jax.tree.map(jnp.add, coords.observable, offset)
         return HarmoniumCoords(moved, coords.interaction, coords.latent)
 
+    def reframe(self, target: Any, coords: HarmoniumCoords) -> tuple[HarmoniumCoords, Array]:
+        # uᵀΘy = vᵀ(aΘ)y + (Θᵀb)ᵀy for u = a v + b
+        factors, offsets = between(self.observable.frame, target.observable.frame)
+        observable, constant = reframe_normal(
+            self.observable.structure, coords.observable, factors, offsets
+        )
+        offsets = offsets + jnp.zeros_like(coords.observable.first)
+        zero = sp.zeros(self.location.structure.space(self.location.size), offsets.dtype)
+        shift = NormalCoords(offsets @ coords.interaction, zero)
+        latent = lat.translate(self.posterior_family, coords.latent, shift)
+        loadings = (factors * coords.interaction.T).T
+        return HarmoniumCoords(observable, loadings, latent), constant
+
     def marginal(self, means: HarmoniumCoords) -> NormalCoords:
         return means.observable
 
@@ -207,6 +222,22 @@ class LinearInteraction(AbstractInteraction):
 
         loadings = jax.vmap(covariance, 1, 1)(coords.interaction)
         return loadings, covariance(coords.observable.first), factor
+
+    def usual_likelihood(self, coords: HarmoniumCoords) -> tuple[Array, Array, Array]:
+        """Loadings W, mean b and noise covariance Ψ, in raw units."""
+        loadings, _, _ = self.loadings(coords)
+        mean, noise = self.observable._usual(coords.observable)
+        frame = self.observable.frame
+        return loadings if frame is None else loadings * frame.scale[:, None], mean, noise
+
+    def from_usual_likelihood(self, loadings: Array, observable: NormalCoords) -> LikelihoodCoords:
+        """The likelihood with loadings W in raw units, and p(x | y = 0)."""
+        frame = self.observable.frame
+        if frame is not None:
+            loadings = loadings / frame.scale[:, None]
+        mean, _ = self.observable._moments(observable)
+        factor = self.observable.structure.factor(observable.second)
+        return self.from_loadings(loadings, mean, factor)
 
     # ---------------------------------------------------------------- estimation
 
@@ -319,6 +350,7 @@ class LinearInteraction(AbstractInteraction):
         #    Bishop 1999), and the noise that is left over.
         # 2. The latent family is fitted to the scores, which have mean 0 and covariance I.
         size, dim = self.observable.size, self.location.size
+        xs = jax.vmap(self.observable._enter)(xs)
         share = weights / jnp.sum(weights)
         mean = share @ xs
         centered = xs - mean

@@ -1,5 +1,6 @@
 """Linear Gaussian models: factor analysis, probabilistic principal components, and relatives."""
 
+from dataclasses import replace
 from typing import Any, final
 
 import equinox as eqx
@@ -7,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from ..families.frame import Frame
 from ..families.normal import Normal, NormalCoords
 from ..geometry.checks import require
 from ..geometry.points import Mean, Natural
@@ -54,6 +56,7 @@ class LinearGaussian(AbstractHarmonium):
         pst_rep: covariance structure of the posterior p(y | x); the prior then lies in the curved
             family of full covariances that have such posteriors.
         whiten: whether EM steps whiten the latent variable.
+        frame: as that of `Normal`, of x.
 
     Example:
         >>> import expfam as ef
@@ -66,6 +69,7 @@ class LinearGaussian(AbstractHarmonium):
     lat_dim: int = eqx.field(static=True)
     pst_rep: AbstractStructure = PositiveDefinite()
     whiten: bool = eqx.field(static=True, default=True)
+    frame: Frame | None = None
 
     def __check_init__(self) -> None:
         """Refuse sizes that make no sense."""
@@ -79,11 +83,14 @@ class LinearGaussian(AbstractHarmonium):
     def interaction(self) -> LinearInteraction:
         """The linear Gaussian interaction of x and y."""
         return LinearInteraction(
-            Normal(self.obs_dim, self.obs_rep),
+            Normal(self.obs_dim, self.obs_rep, self.frame),
             Normal(self.lat_dim, self.pst_rep),
             Normal(self.lat_dim),
             self.whiten,
         )
+
+    def _observing(self, observable: Any) -> "LinearGaussian":
+        return replace(self, frame=observable.frame)
 
     def from_loadings(
         self,
@@ -163,10 +170,9 @@ class LinearGaussian(AbstractHarmonium):
 @jax.jit
 def _parameters(model: LinearGaussian, coords: HarmoniumCoords) -> LinearGaussianParameters:
     interaction = model.interaction
-    loadings, mean, _ = interaction.loadings(coords)
+    loadings, mean, noise = interaction.usual_likelihood(coords)
     prior = interaction.prior(coords)
     latent_mean, latent_covariance = model.prior_family._moments(prior)
-    noise = interaction.observable._covariance_matrix(coords.observable)
     return LinearGaussianParameters(loadings, mean, noise, latent_mean, latent_covariance)
 
 
@@ -175,9 +181,7 @@ def _from_loadings(
     model: LinearGaussian, loadings: Array, observable: NormalCoords, prior: NormalCoords
 ) -> tuple[Any, Array]:
     interaction = model.interaction
-    mean, _ = interaction.observable._moments(observable)
-    factor = interaction.observable.structure.factor(observable.second)
-    coords = interaction.join(interaction.from_loadings(loadings, mean, factor), prior)
+    coords = interaction.join(interaction.from_usual_likelihood(loadings, observable), prior)
     back = interaction.prior(coords).second
     gap = jnp.max(jnp.abs(back - prior.second))
     tolerance = jnp.finfo(back.dtype).eps ** 0.5 * (1 + jnp.max(jnp.abs(coords.interaction)))

@@ -1,5 +1,6 @@
 """Mixtures of any family, or of any harmonium."""
 
+from dataclasses import replace
 from typing import Any, final
 
 import equinox as eqx
@@ -84,6 +85,11 @@ class Mixture(AbstractHarmonium):
         else:
             posterior = prior = Categorical(self.n_components)
         return OneHotInteraction(self.component, self.n_components, varying, posterior, prior)
+
+    def _observing(self, observable: Any) -> "Mixture":
+        own = self.component
+        nested = isinstance(own, AbstractHarmonium)
+        return replace(self, component=own._observing(observable) if nested else observable)
 
     # ---------------------------------------------------------------- usual parameters
 

@@ -16,7 +16,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key, PyTree
 
+from ..families.frame import rescale
 from ..families.normal import NormalCoords
+from ..families.reframe import between, reframe
 from ..geometry import spaces as sp
 from ..geometry.duality import invert_gradient, minimize_tilted
 from ..geometry.embeddings import Splitting
@@ -208,6 +210,29 @@ class OneHotInteraction(AbstractInteraction):
         varying = jax.tree.map(jnp.add, coords.interaction, NormalCoords(offset.first, part))
         shared = jax.tree.map(jnp.add, coords.observable, rest)
         return HarmoniumCoords(shared, varying, coords.latent)
+
+    def reframe(self, target: Any, coords: HarmoniumCoords) -> tuple[HarmoniumCoords, Array]:
+        # The constants of the components go into their weights.
+        own, other = self.component, target.component
+        if self.nested:
+            parts, constants = jax.vmap(lambda c: own.interaction.reframe(other.interaction, c))(
+                coords.interaction
+            )
+            shared = None
+        elif self.varying is None:
+            parts, constants = jax.vmap(lambda c: reframe(own, other, c))(coords.interaction)
+            shared = None
+        else:
+            factors, _ = between(own.frame, other.frame)
+            moved, constants = jax.vmap(lambda c: reframe(own, other, c))(self.components(coords))
+            varying = jax.tree.map(
+                lambda leaf: jax.vmap(lambda one: rescale(one, factors))(leaf),
+                coords.interaction.second,
+            )
+            parts = NormalCoords(moved.first, varying)
+            shared = rescale(coords.observable, factors)
+        nothing = jnp.zeros((), coords.latent.dtype)
+        return HarmoniumCoords(shared, parts, coords.latent + constants), nothing
 
     def marginal(self, means: HarmoniumCoords) -> Any:
         total = jax.tree.map(lambda leaf: jnp.sum(leaf, axis=0), means.interaction)

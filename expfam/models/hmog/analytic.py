@@ -1,6 +1,7 @@
 """The analytic hierarchical mixture of Gaussians: everything in closed form."""
 
-from typing import final
+from dataclasses import replace
+from typing import Any, final
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -52,6 +53,9 @@ class AnalyticHMoG(AbstractHarmonium):
     def interaction(self) -> LinearInteraction:
         """The linear Gaussian interaction of x and y."""
         return LinearInteraction(self.lwr_hrm.observable, self.upr_hrm, self.upr_hrm, self.whiten)
+
+    def _observing(self, observable: Any) -> "AnalyticHMoG":
+        return replace(self, lwr_hrm=self.lwr_hrm._observing(observable))
 
     # ---------------------------------------------------------------- usual parameters
 

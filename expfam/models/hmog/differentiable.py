@@ -1,6 +1,7 @@
 """The differentiable hierarchical mixture of Gaussians: cheap posteriors."""
 
-from typing import final
+from dataclasses import replace
+from typing import Any, final
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -59,6 +60,9 @@ class DifferentiableHMoG(AbstractHarmonium):
         return LinearInteraction(
             self.lwr_hrm.observable, self.pst_upr_hrm, self.prr_upr_hrm, self.whiten
         )
+
+    def _observing(self, observable: Any) -> "DifferentiableHMoG":
+        return replace(self, lwr_hrm=self.lwr_hrm._observing(observable))
 
     # ---------------------------------------------------------------- usual parameters
 

@@ -111,7 +111,7 @@ def _components(component: Normal, means: Array, covariances: Array) -> tuple[An
 @jax.jit
 def _read(model: Any, coords: HarmoniumCoords) -> HMoGParameters:
     interaction = model.interaction
-    loadings, mean, _ = interaction.loadings(coords)
+    loadings, mean, noise = interaction.usual_likelihood(coords)
     prior = interaction.prior(coords)
     upper = model.prior_family.interaction
     normals = upper.components(prior)
@@ -121,16 +121,13 @@ def _read(model: Any, coords: HarmoniumCoords) -> HMoGParameters:
         latent_covariances=jax.vmap(upper.component._covariance_matrix)(normals),
         loadings=loadings,
         mean=mean,
-        noise=interaction.observable._covariance_matrix(coords.observable),
+        noise=noise,
     )
 
 
 @jax.jit
 def _likelihood(model: Any, loadings: Array, observable: NormalCoords) -> LikelihoodCoords:
-    family = model.interaction.observable
-    mean, _ = family._moments(observable)
-    factor = family.structure.factor(observable.second)
-    return model.interaction.from_loadings(loadings, mean, factor)
+    return model.interaction.from_usual_likelihood(loadings, observable)
 
 
 @jax.jit

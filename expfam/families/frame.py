@@ -1,0 +1,69 @@
+"""Frames: affine changes of real coordinates, in which statistics are taken."""
+
+from typing import final
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from ..geometry.structures import AbstractStructure, Identity, Leaf, Scale
+
+
+@final
+class Frame(eqx.Module):
+    """Where a family of real vectors has its origin and its units: u = (x − shift)/scale.
+
+    Attributes:
+        shift: origin, shape `(d,)`.
+        scale: positive units, shape `(d,)`.
+    """
+
+    shift: Float[Array, " d"]
+    scale: Float[Array, " d"]
+
+    def enter(self, x: Float[Array, " d"]) -> Float[Array, " d"]:
+        """u of x."""
+        return (x - self.shift) / self.scale
+
+    def leave(self, u: Float[Array, " d"]) -> Float[Array, " d"]:
+        """x of u."""
+        return self.shift + self.scale * u
+
+    @property
+    def log_volume(self) -> Float[Array, ""]:
+        """log |dx/du|."""
+        return jnp.sum(jnp.log(self.scale))
+
+
+def frame_of(
+    xs: Float[Array, "n d"], shares: Float[Array, " n"], structure: AbstractStructure | None
+) -> Frame:
+    """The frame of the weighted mean and standard deviations of rows.
+
+    Args:
+        xs: rows.
+        shares: weights that sum to one.
+        structure: covariance structure that the scaling has to keep: one unit for all columns with
+            `Scale`, unit 1 with `Identity`, or where it is `None`.
+    """
+    # The mean about a first mean: the first one carries the rounding of a long sum.
+    first = shares @ xs
+    centered = xs - first
+    shift = first + shares @ centered
+    if structure is None or structure == Identity():
+        return Frame(shift, jnp.ones_like(shift))
+    variances = shares @ (xs - shift) ** 2
+    if structure == Scale():
+        variances = jnp.full_like(variances, jnp.mean(variances))
+    # Constant columns keep their unit.
+    noise = 16 * jnp.finfo(xs.dtype).eps ** 2 * shift**2
+    return Frame(shift, jnp.sqrt(jnp.where(variances > noise, variances, 1)))
+
+
+def rescale(leaf: Leaf, factors: Array | float) -> Leaf:
+    """aΘa of a second-order leaf, for a diagonal matrix a."""
+    if leaf is None or isinstance(factors, float):
+        return leaf
+    if leaf.ndim == 2:
+        return leaf * jnp.outer(factors, factors)
+    return leaf * (factors**2 if leaf.ndim == 1 else factors[0] ** 2)
