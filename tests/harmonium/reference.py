@@ -212,7 +212,9 @@ def factorizations_of(compiled):
                 r'= \(?\w+\[([\d,]*)\].* custom-call\(.*target="lapack_\w(\w+?)_ffi"', line
             ):
                 found[call[2], tuple(map(int, call[1].split(",")))] += 1
-            elif native := re.search(r"= \(?\w+\[([\d,]*)\]\S* (cholesky|triangular-solve)\(", line):
+            elif native := re.search(
+                r"= \(?\w+\[([\d,]*)\]\S* (cholesky|triangular-solve)\(", line
+            ):
                 found[native[2], tuple(map(int, native[1].split(",")))] += 1
             trips = re.search(r'"known_trip_count":\{"n":"(\d+)"', line)
             for inner in re.findall(r"(?:body|calls|to_apply|computation)=%?([\w.-]+)", line):
