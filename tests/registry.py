@@ -1,6 +1,7 @@
 """Named instances of every public family and model: the laws are tested on all of them.
 
-A new family gets all laws by one line here.
+A new family gets all laws by one line here. Covariance structures that no instance here has are
+compared with explicit formulas in the tests of each model.
 """
 
 import os
@@ -70,21 +71,16 @@ _PRODUCTS = [
 _MIXTURES = [
     Instance("mixture_full", ef.Mixture(ef.Normal(2), K)),
     Instance("mixture_diagonal", ef.Mixture(ef.Normal(2, DIAGONAL), K)),
-    Instance("mixture_scale", ef.Mixture(ef.Normal(2, SCALE), K)),
-    Instance("mixture_identity", ef.Mixture(ef.Normal(2, IDENTITY), K)),
     Instance("mixture_one", ef.Mixture(ef.Normal(2), 1)),
     Instance("mixture_full_tied", ef.Mixture(ef.Normal(2), K, IDENTITY)),
     Instance("mixture_full_by_diagonal", ef.Mixture(ef.Normal(2), K, DIAGONAL), closed=False),
     Instance("mixture_full_by_scale", ef.Mixture(ef.Normal(2), K, SCALE), closed=False),
-    Instance("mixture_diagonal_by_scale", ef.Mixture(ef.Normal(2, DIAGONAL), K, SCALE), False),
-    Instance("mixture_diagonal_tied", ef.Mixture(ef.Normal(2, DIAGONAL), K, IDENTITY)),
     Instance("mixture_poisson", ef.Mixture(ef.Poisson(), 2)),
     Instance("mixture_product", ef.Mixture(ef.Product((ef.Normal(2), ef.Bernoulli())), 2)),
     Instance("mixture_nested", ef.Mixture(ef.Mixture(ef.Normal(2, DIAGONAL), 2), 2)),
 ]
 
 _LINEAR = [
-    Instance("linear_full", ef.LinearGaussian(p, FULL, d)),
     Instance("factor_analysis", ef.factor_analysis(p, d)),
     Instance("probabilistic_pca", ef.probabilistic_pca(p, d)),
     Instance("linear_identity", ef.LinearGaussian(p, IDENTITY, d)),
@@ -92,22 +88,15 @@ _LINEAR = [
     Instance("linear_to_identity", ef.LinearGaussian(p, SCALE, d, IDENTITY), closed=False),
     Instance("factor_mixture", ef.mixture_of_factor_analyzers(p, 1, 2)),
     Instance(
-        "hierarchical_linear",
-        ef.Hierarchical(ef.factor_analysis(p, d), ef.LinearGaussian(d, FULL, 1)),
-    ),
-    Instance(
         "hierarchical_factor_mixture",
         ef.Hierarchical(ef.factor_analysis(p, d), ef.mixture_of_factor_analyzers(d, 1, 2, FULL)),
     ),
 ]
 
 _HMOGS = [
-    Instance("analytic_full", ef.analytic_hmog(p, FULL, d, K)),
     Instance("analytic_diagonal", ef.analytic_hmog(p, DIAGONAL, d, K)),
-    Instance("symmetric_full", ef.symmetric_hmog(p, SCALE, d, FULL, K)),
     Instance("symmetric_diagonal", ef.symmetric_hmog(p, DIAGONAL, d, DIAGONAL, K), closed=False),
     Instance("symmetric_identity", ef.symmetric_hmog(p, DIAGONAL, d, IDENTITY, K)),
-    Instance("differentiable_full", ef.differentiable_hmog(p, DIAGONAL, d, FULL, K)),
     Instance("differentiable_diagonal", ef.differentiable_hmog(p, DIAGONAL, d, DIAGONAL, K), False),
     Instance("differentiable_scale", ef.differentiable_hmog(p, SCALE, d, SCALE, K), closed=False),
 ]

@@ -138,11 +138,11 @@ def test_errors():
     good = jnp.ones((P, D)), jnp.zeros(P), jnp.ones(P)
     with pytest.raises(ValueError, match=r"`loadings` must have shape \(4, 2\)"):
         model.from_loadings(jnp.ones((P, D + 1)), *good[1:])
-    with pytest.raises(ValueError, match="`covariance` must be positive definite"):
+    with pytest.raises(ValueError, match="`covariance` must be positive and finite"):
         model.from_loadings(*good[:2], -jnp.ones(P))
     with pytest.raises(ValueError, match=r"have shape \(4,\)"):
         model.from_loadings(*good[:2], jnp.eye(P))
-    with pytest.raises(ValueError, match="`covariance` must be positive definite"):
+    with pytest.raises(ValueError, match="`covariance` must be symmetric, positive definite"):
         model.from_loadings(*good, jnp.zeros(D), jnp.zeros((D, D)))
     restricted = ef.LinearGaussian(P, DIAGONAL, D, DIAGONAL)
     slanted = jnp.asarray(np.random.default_rng(0).normal(size=(P, D)))

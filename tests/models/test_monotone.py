@@ -1,4 +1,4 @@
-"""EM never lowers the likelihood: 200 steps from 20 starts (fewer for variants of one class).
+"""EM never lowers the likelihood: 200 steps from 20 starts.
 
 Half of the starts come from clustering, half are random points, where the likelihood climbs most.
 All starts of a model run as one compiled program.
@@ -14,11 +14,11 @@ import pytest
 import expfam as ef
 from tests.registry import DIAGONAL, FULL, IDENTITY, SCALE
 
-N, P, D, K = 72, 4, 2, 3
+N, P, D, K = 60, 4, 2, 3
 
 # Numbers of starts and steps, and largest fall allowed. Closed forms may lose rounding; where the
 # M-step is a solve, what the solve leaves.
-CLOSED, SOLVED, VARIANT = (20, 200, 1e-10), (20, 200, 1e-8), (4, 50, 1e-8)
+CLOSED, SOLVED = (20, 200, 1e-10), (20, 200, 1e-8)
 MODELS = {
     "mixture, full": (ef.Mixture(ef.Normal(P), K), CLOSED),
     "mixture, diagonal": (ef.Mixture(ef.Normal(P, DIAGONAL), K), CLOSED),
@@ -32,9 +32,7 @@ MODELS = {
     "analytic HMoG, diagonal noise": (ef.analytic_hmog(P, DIAGONAL, D, K), CLOSED),
     "symmetric HMoG, tied": (ef.symmetric_hmog(P, DIAGONAL, D, IDENTITY, K), CLOSED),
     "symmetric HMoG, diagonal": (ef.symmetric_hmog(P, DIAGONAL, D, DIAGONAL, K), SOLVED),
-    "symmetric HMoG, scale": (ef.symmetric_hmog(P, SCALE, D, SCALE, K), VARIANT),
     "differentiable HMoG, diagonal": (ef.differentiable_hmog(P, DIAGONAL, D, DIAGONAL, K), SOLVED),
-    "differentiable HMoG, identity": (ef.differentiable_hmog(P, SCALE, D, IDENTITY, K), VARIANT),
 }
 
 
@@ -60,6 +58,14 @@ def climb(model, keys, xs, steps):
     anywhere = jax.vmap(model._initialize)(keys)
     starts = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), clustered, anywhere)
     return jax.vmap(lambda start: jax.lax.scan(step, start, length=steps)[1])(starts)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _optimized():
+    # These tests run longer than they compile.
+    jax.config.update("jax_disable_most_optimizations", False)
+    yield
+    jax.config.update("jax_disable_most_optimizations", True)
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -27,7 +27,8 @@ class DifferentiableHMoG(AbstractHarmonium):
     As `AnalyticHMoG`, p(x, y, z) = p(z) p(y | z) p(x | y), but the posterior p(y, z | x) is a
     mixture of normals of structure `pst_rep`, e.g. diagonal. The conjugation parameters embed it in
     full covariance: the prior of cluster k has the precision P_k − WᵀΨ⁻¹W, where P_k is the
-    precision of the posterior. Made for gradient fitting; `expectation_maximization` works by a convex solve.
+    precision of the posterior. Made for gradient fitting; `expectation_maximization` works by a
+    convex solve.
 
     Whitening is limited to frames that keep `pst_rep`: with `Diagonal` every latent coordinate gets
     mean 0 and variance 1, with `Scale` variance 1 on average, with `Identity` mean 0.
