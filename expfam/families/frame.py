@@ -3,6 +3,7 @@
 from typing import final
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -62,7 +63,7 @@ def frame_of(
 
 def rescale(leaf: Leaf, factors: Array | float) -> Leaf:
     """aΘa of a second-order leaf, for a diagonal matrix a."""
-    if leaf is None or isinstance(factors, float):
+    if leaf is None or not isinstance(factors, jax.Array):
         return leaf
     if leaf.ndim == 2:
         return leaf * jnp.outer(factors, factors)

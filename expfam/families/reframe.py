@@ -57,7 +57,7 @@ def reframe(source: Any, target: Any, coords: Any) -> tuple[Any, Float[Array, ""
     if isinstance(source, Product):
         triples = zip(source.factors, target.factors, coords, strict=True)
         moved, constants = zip(*(reframe(*triple) for triple in triples), strict=True)
-        return tuple(moved), sum(constants[1:], start=constants[0])
+        return tuple(moved), jnp.sum(jnp.stack(constants))
     if isinstance(source, Replicated):
         moved, constants = jax.vmap(lambda c: reframe(source.family, target.family, c))(coords)
         return moved, jnp.sum(constants)
@@ -66,12 +66,10 @@ def reframe(source: Any, target: Any, coords: Any) -> tuple[Any, Float[Array, ""
 
 def between(source: Frame | None, target: Frame | None) -> tuple[Any, Any]:
     """Factors a and offsets b of u = a v + b, from the target's v to the source's u."""
-    if source is None and target is None:
-        return 1.0, 0.0
+    if source is None:
+        return (1.0, 0.0) if target is None else (target.scale, target.shift)
     if target is None:
         return 1 / source.scale, -source.shift / source.scale
-    if source is None:
-        return target.scale, target.shift
     return target.scale / source.scale, (target.shift - source.shift) / source.scale
 
 

@@ -110,7 +110,7 @@ def gradient(function: Callable[..., Array]) -> Callable[..., Any]:
 def pairing(natural: Any, mean: Any) -> Float[Array, ""]:
     """⟨θ, η⟩ of raw coordinates: the sum of leafwise products."""
     products = jax.tree.leaves(jax.tree.map(lambda a, b: jnp.sum(a * b), natural, mean))
-    return sum(products[1:], start=products[0]) if products else jnp.asarray(0.0)
+    return jnp.sum(jnp.stack(products)) if products else jnp.asarray(0.0)
 
 
 def _pair(left: Any, right: Any, expected: type) -> Float[Array, ""]:

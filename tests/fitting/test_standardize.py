@@ -120,8 +120,6 @@ def test_fits_of_standardized_models_agree(model):
 def test_fit_warns_far_from_the_origin():
     xs = jnp.asarray(1e6 + np.random.default_rng(0).normal(size=(50, 2)), jnp.float32)
     xs = xs + jnp.arange(50, dtype=jnp.float32)[:, None] % 7
-    with pytest.warns(
-        ef.PrecisionWarning, match=r"deviations from the origin.*standardize"
-    ):
+    with pytest.warns(ef.PrecisionWarning, match=r"deviations from the origin.*standardize"):
         ef.fit(ef.Normal(2), xs, key=jax.random.key(0), throw=False)
     ef.fit(ef.standardize(ef.Normal(2), xs), xs, key=jax.random.key(0))
