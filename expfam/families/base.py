@@ -108,6 +108,10 @@ class AbstractExponentialFamily(AbstractManifold[C]):
         """The point with the given free parameters."""
 
     @abstractmethod
+    def _compress(self, xs: Data, weights: Any) -> tuple[Data, Any]:
+        """Fewer weighted rows that have the same ∇ψ(θ | x) on average for all θ, if there are."""
+
+    @abstractmethod
     def _whiten(self, means: C) -> C:
         """The same distribution of what is observed, with latent variables in a standard form."""
 

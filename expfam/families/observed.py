@@ -45,6 +45,9 @@ class AbstractObservedFamily(AbstractExponentialFamily[C]):
             self._maximize(smooth, None),
         )
 
+    def _compress(self, xs: Data, weights: Any) -> tuple[Data, Any]:
+        return xs, weights
+
     def _whiten(self, means: C) -> C:
         return means
 

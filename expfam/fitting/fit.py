@@ -15,7 +15,7 @@ from ..families.support import check_rows, check_weights
 from ..geometry.points import Natural
 from ..priors.conjugate import ConjugatePrior
 from .diagnosis import diagnose
-from .methods import EM, AbstractMethod
+from .methods import EM, AbstractMethod, Step
 from .result import ConvergenceWarning, Fit, FitError, PrecisionWarning, Status
 from .standardize import change_frame, change_frame_of_prior, in_frame_of, widths_from_origin
 
@@ -89,8 +89,9 @@ def fit(
         coords = jax.tree.map(lambda leaf: leaf[None], coords)
     prior = change_frame_of_prior(model, inner, prior)
 
+    rows, parts = _compress(inner, xs, weights) if method.averages else (xs, weights)
     run = _begin(inner, method, coords)
-    run, interrupted = _loop(inner, method, run, xs, weights, prior, steps_key, progress)
+    run, interrupted = _loop(inner, method, run, rows, parts, prior, steps_key, progress)
     result = _report(model, inner, method, run, interrupted)
     failed = result.status in (Status.DEGENERATE, Status.NOT_FINITE)
     if failed and throw:
@@ -129,6 +130,11 @@ def _starts(model: AbstractExponentialFamily, keys: Array, xs: Any, weights: Arr
     return jax.vmap(lambda key: model._initialize_from_sample(key, xs, parts))(keys)
 
 
+@jax.jit
+def _compress(model: AbstractExponentialFamily, xs: Any, weights: Array | None) -> Any:
+    return model._compress(xs, weights)
+
+
 @eqx.filter_jit
 def _begin(model: AbstractExponentialFamily, method: AbstractMethod, coords: Any) -> _Run:
     state = jax.vmap(lambda c: method.init(model, c))(coords)
@@ -155,40 +161,44 @@ def _advance(
 
     def advance(run: _Run) -> _Run:
         draw = jax.random.fold_in(key, run.step)
-        following, objective, valid = jax.vmap(
-            lambda state: method.step(model, state, xs, weights, prior, draw)
-        )(run.state)
+        step = jax.vmap(lambda state: method.step(model, state, xs, weights, prior, draw))(
+            run.state
+        )
         before = jax.lax.dynamic_index_in_dim(
             run.trace, jnp.maximum(run.step - 1, 0), axis=1, keepdims=False
         )
         active = run.code == _RUNNING
-        code = _judge(method, run.step, before, objective, valid)
+        code = _judge(method, run.step, before, step)
         code = jnp.where(active, code, run.code)
         moves = code == _RUNNING
-        state = jax.tree.map(
-            lambda new, old: jnp.where(
-                jnp.reshape(moves, moves.shape + (1,) * (new.ndim - 1)), new, old
-            ),
-            following,
-            run.state,
-        )
-        column = jnp.where(active, objective, jnp.nan)
+        state = _where(moves, step.following, _where(active, step.present, run.state))
+        column = jnp.where(active, step.objective, jnp.nan)
         trace = run.trace.at[:, run.step].set(column)
         return _Run(state, trace, code, run.taken + moves, run.step + 1)
 
     return jax.lax.while_loop(proceed, advance, run)
 
 
+def _where(condition: Bool[Array, " restarts"], new: Any, old: Any) -> Any:
+    # Restart by restart.
+    def choose(a: Array, b: Array) -> Array:
+        return jnp.where(jnp.reshape(condition, condition.shape + (1,) * (a.ndim - 1)), a, b)
+
+    return jax.tree.map(choose, new, old)
+
+
 def _judge(
-    method: AbstractMethod, step: Array, before: Array, objective: Array, valid: Array
+    method: AbstractMethod, number: Array, before: Array, step: Step
 ) -> Int[Array, " restarts"]:
     # Of every restart, from the objective at its present parameters and the validity of the next.
-    code = jnp.where(valid, _RUNNING, _CODES.index(Status.DEGENERATE))
-    code = jnp.where(step >= method.limit, _CODES.index(Status.STEPS_TAKEN), code)
+    objective = step.objective
+    code = jnp.where(step.valid, _RUNNING, _CODES.index(Status.DEGENERATE))
+    code = jnp.where(number >= method.limit, _CODES.index(Status.STEPS_TAKEN), code)
     if method.tolerance is not None:
         tolerance = max(method.tolerance, 4 * float(jnp.finfo(objective.dtype).eps))
         small = jnp.abs(objective - before) <= tolerance * jnp.maximum(jnp.abs(objective), 1)
-        code = jnp.where((step > 0) & small, _CODES.index(Status.CONVERGED), code)
+        settled = (number > 0) & small & step.comparable
+        code = jnp.where(settled, _CODES.index(Status.CONVERGED), code)
     return jnp.where(jnp.isfinite(objective), code, _CODES.index(Status.NOT_FINITE))
 
 

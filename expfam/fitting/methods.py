@@ -10,6 +10,27 @@ import optax
 from jaxtyping import Array, Bool, Float, Key
 
 from ..families.base import AbstractExponentialFamily
+from .acceleration import accelerate, begin
+
+
+@final
+class Step(eqx.Module):
+    """What one step of a method gives.
+
+    Attributes:
+        present: the state before the step; where a method tries points out, the one it kept.
+        following: the state after the step.
+        objective: the objective at the present state.
+        valid: whether the following state is valid.
+        comparable: whether the objective may be compared with that of the step before, to tell
+            whether the fit has converged.
+    """
+
+    present: Any
+    following: Any
+    objective: Float[Array, ""]
+    valid: Bool[Array, ""]
+    comparable: Bool[Array, ""] | bool = True
 
 
 class AbstractMethod(eqx.Module):
@@ -26,6 +47,11 @@ class AbstractMethod(eqx.Module):
     def limit(self) -> int:
         """Number of steps at most."""
 
+    @property
+    @abstractmethod
+    def averages(self) -> bool:
+        """Whether steps depend on the rows only through averages of ∇ψ(θ | x)."""
+
     @abstractmethod
     def init(self, model: AbstractExponentialFamily, coords: Any) -> Any:
         """The state of the method at given coordinates."""
@@ -39,8 +65,8 @@ class AbstractMethod(eqx.Module):
         weights: Float[Array, " n"] | None,
         prior: Any,
         key: Key[Array, ""],
-    ) -> tuple[Any, Float[Array, ""], Bool[Array, ""]]:
-        """The next state, the objective at the present one, and whether the next is valid."""
+    ) -> Step:
+        """One step from a state."""
 
     @abstractmethod
     def coords(self, model: AbstractExponentialFamily, state: Any) -> Any:
@@ -60,15 +86,21 @@ class EM(AbstractMethod):
             if that is larger); `None`: take all steps.
         block_size: number of rows that are looked at together, which bounds temporary memory;
             `None`: all of them up to 16384 rows, else 8192.
+        acceleration: number of steps before that an Anderson-accelerated step combines; 0 (default)
+            for plain steps. 5 to 10 pay where EM is slow: clusters that overlap, factor analysis
+            with small noise, HMoG. The objective never falls: a combined step that lowers it is
+            replaced by a plain one.
     """
 
     max_steps: int = eqx.field(static=True, default=500)
     tolerance: float | None = eqx.field(static=True, default=1e-6)
     block_size: int | None = eqx.field(static=True, default=None)
+    acceleration: int = eqx.field(static=True, default=0)
 
     def __check_init__(self) -> None:
         """Refuse settings out of range."""
         _check_steps("EM", "max_steps", self.max_steps, self.tolerance)
+        _check_steps("EM", "acceleration", self.acceleration, None)
         if self.block_size is not None and self.block_size < 1:
             raise ValueError(f"EM: `block_size` must be at least 1, but is {self.block_size}.")
 
@@ -77,9 +109,14 @@ class EM(AbstractMethod):
         """`max_steps`."""
         return self.max_steps
 
+    @property
+    def averages(self) -> bool:
+        """Yes."""
+        return True
+
     def init(self, model: AbstractExponentialFamily, coords: Any) -> Any:
-        """The coordinates themselves."""
-        return coords
+        """The coordinates themselves; with acceleration, a memory of steps."""
+        return coords if self.acceleration == 0 else begin(model, coords, self.acceleration)
 
     def step(
         self,
@@ -89,15 +126,23 @@ class EM(AbstractMethod):
         weights: Float[Array, " n"] | None,
         prior: Any,
         key: Key[Array, ""],
-    ) -> tuple[Any, Float[Array, ""], Bool[Array, ""]]:
+    ) -> Step:
         """One EM step."""
         n = jax.tree.leaves(xs)[0].shape[0]
         size = self.block_size or (n if n <= 16384 else 8192)
-        return model._em_step(state, xs, weights, prior, size)
+
+        def map_and_objective(coords: Any) -> tuple[Any, Array, Array]:
+            return model._em_step(coords, xs, weights, prior, size)
+
+        if self.acceleration == 0:
+            following, objective, valid = map_and_objective(state)
+            return Step(state, following, objective, valid)
+        present, following, kept = accelerate(model, state, map_and_objective)
+        return Step(present, following, present.objective, model._in_domain(present.image), kept)
 
     def coords(self, model: AbstractExponentialFamily, state: Any) -> Any:
-        """The coordinates themselves."""
-        return state
+        """The coordinates themselves; with acceleration, those that were kept."""
+        return state if self.acceleration == 0 else state.kept
 
 
 @final
@@ -138,6 +183,11 @@ class Gradient(AbstractMethod):
         """`steps`."""
         return self.steps
 
+    @property
+    def averages(self) -> bool:
+        """Unless rows are drawn."""
+        return self.batch_size is None
+
     def init(self, model: AbstractExponentialFamily, coords: Any) -> Any:
         """Free parameters, and the state of the optimizer."""
         free = model._to_unconstrained(coords)
@@ -151,7 +201,7 @@ class Gradient(AbstractMethod):
         weights: Float[Array, " n"] | None,
         prior: Any,
         key: Key[Array, ""],
-    ) -> tuple[Any, Float[Array, ""], Bool[Array, ""]]:
+    ) -> Step:
         """One step of the optimizer."""
         free, memory = state
         n = jax.tree.leaves(xs)[0].shape[0]
@@ -170,7 +220,7 @@ class Gradient(AbstractMethod):
         following = optax.apply_updates(free, change)
         leaves = jax.tree.leaves((following, slope))
         valid = jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in leaves]))
-        return (following, memory), -value, valid
+        return Step(state, (following, memory), -value, valid)
 
     def coords(self, model: AbstractExponentialFamily, state: Any) -> Any:
         """The coordinates of the free parameters."""

@@ -279,6 +279,9 @@ class AbstractHarmonium(AbstractExponentialFamily[HarmoniumCoords]):
     def _from_unconstrained(self, free: PyTree[Array]) -> HarmoniumCoords:
         return self.interaction.from_unconstrained(free)
 
+    def _compress(self, xs: Data, weights: Any) -> tuple[Data, Any]:
+        return self.interaction.compress(xs, weights)
+
     def _whiten(self, means: HarmoniumCoords) -> HarmoniumCoords:
         return self.interaction.whiten(means)
 

@@ -172,6 +172,10 @@ class AbstractInteraction(eqx.Module):
         """A point to start a fit from."""
 
     @abstractmethod
+    def compress(self, xs: Any, weights: Any) -> tuple[Any, Any]:
+        """Fewer weighted rows that have the same ∇ψ(θ | x) on average for all θ, if there are."""
+
+    @abstractmethod
     def weak_means(self, xs: Any) -> HarmoniumCoords:
         """Mean coordinates of rows of the scale of the data, in which x tells nothing of z."""
 

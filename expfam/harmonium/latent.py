@@ -34,6 +34,13 @@ def location(family: Any) -> Normal:
     return family
 
 
+def is_normal(family: Any) -> bool:
+    """Whether all latent variables of a family, from y on, are jointly normal."""
+    while isinstance(family, AbstractHarmonium) and not isinstance(family, Mixture):
+        family = family.posterior_family
+    return isinstance(family, Normal)
+
+
 def translate(family: Any, coords: Any, offset: NormalCoords) -> Any:
     """Add an offset to the natural coordinates of y."""
     if isinstance(family, AbstractHarmonium):

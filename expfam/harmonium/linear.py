@@ -382,6 +382,22 @@ class LinearInteraction(AbstractInteraction):
         prior = self.prior_family._initialize_from_sample(key, scores @ inverse.T, weights)
         return self._join_nearest(self.from_loadings(loadings @ frame, mean, factor), prior)
 
+    def compress(self, xs: Any, weights: Any) -> tuple[Any, Any]:
+        # Where all is normal, ψ(θ | x) is quadratic in x, so averages over rows depend on their
+        # mean and covariance Σ λ_j v_j v_jᵀ alone; the 2p rows mean ± √(p λ_j) v_j have the same.
+        size, n = self.observable.size, xs.shape[0]
+        if n <= 2 * size or not lat.is_normal(self.posterior_family):
+            return xs, weights
+        total = n if weights is None else jnp.sum(weights)
+        share = jnp.full((n,), 1 / n, xs.dtype) if weights is None else weights / total
+        first = share @ xs
+        mean = first + share @ (xs - first)
+        centered = xs - mean
+        values, vectors = eigh((centered * share[:, None]).T @ centered)
+        spread = (vectors * jnp.sqrt(size * jnp.maximum(values, 0))).T
+        rows = jnp.concatenate([mean + spread, mean - spread])
+        return rows, jnp.full((2 * size,), total / (2 * size), xs.dtype)
+
     def weak_means(self, xs: Any) -> HarmoniumCoords:
         # No loadings. Two rows ±1 in every latent direction: mean 0, variance 1.
         latent = jnp.stack([jnp.ones(self.location.size), -jnp.ones(self.location.size)])

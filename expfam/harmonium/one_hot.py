@@ -366,6 +366,9 @@ class OneHotInteraction(AbstractInteraction):
         )
         return self._from_components(parts, jnp.log(count + _SMOOTHING))
 
+    def compress(self, xs: Any, weights: Any) -> tuple[Any, Any]:
+        return xs, weights
+
     def weak_means(self, xs: Any) -> HarmoniumCoords:
         own = self.component._weak_means(xs)
         weights = jnp.full((self.n_components,), 1 / self.n_components, _dtype(own))

@@ -14,7 +14,7 @@ import pytest
 import expfam as ef
 from tests.registry import DIAGONAL, FULL, IDENTITY, SCALE
 
-N, P, D, K = 60, 4, 2, 3
+N, P, D, K = 72, 4, 2, 3
 
 # Numbers of starts and steps, and largest fall allowed. Closed forms may lose rounding; where the
 # M-step is a solve, what the solve leaves.
