@@ -8,9 +8,11 @@ from .families.normal import Normal as Normal
 from .families.poisson import Poisson as Poisson
 from .families.product import Product as Product
 from .families.product import Replicated as Replicated
+from .fitting.blocks import Blocks as Blocks
 from .fitting.fit import fit as fit
 from .fitting.methods import EM as EM
 from .fitting.methods import Gradient as Gradient
+from .fitting.methods import StepwiseEM as StepwiseEM
 from .fitting.result import ConvergenceWarning as ConvergenceWarning
 from .fitting.result import Fit as Fit
 from .fitting.result import FitError as FitError

@@ -344,8 +344,14 @@ class AbstractExponentialFamily(AbstractManifold[C]):
     ) -> tuple[C, Float[Array, ""], Bool[Array, ""]]:
         # One EM step: the next point, the objective of the present one, whether the next is valid.
         value, means = self._expectation(coords, xs, weights, block_size)
-        normalizer = self._log_normalizer(coords)
         total = jax.tree.leaves(xs)[0].shape[0] if weights is None else jnp.sum(weights)
+        return self._em_step_from(coords, value, means, total, prior)
+
+    def _em_step_from(
+        self, coords: C, value: Float[Array, ""], means: C, total: Any, prior: Any
+    ) -> tuple[C, Float[Array, ""], Bool[Array, ""]]:
+        # The same, from the averages over rows of ψ(θ | x) and of its gradient.
+        normalizer = self._log_normalizer(coords)
         objective = value - normalizer + compiled.log_prior(prior, coords, normalizer, total)
         # Whitening keeps the likelihood; a prior tells latent frames apart, and sets its own.
         means = self._whiten(means) if prior is None else prior._average(means, total)

@@ -1,6 +1,8 @@
 """`fit`: from data to fitted parameters, with restarts, progress, and a report of how it went."""
 
 import warnings
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any, final
 
 import equinox as eqx
@@ -9,15 +11,17 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from ..families.base import AbstractExponentialFamily, Data, check_prior
+from ..families.base import DEGENERATE, AbstractExponentialFamily, Data, check_prior
 from ..families.compiled import dtype_of
 from ..families.support import check_rows, check_weights
 from ..geometry.points import Natural
 from ..priors.conjugate import ConjugatePrior
+from .blocks import Blocks, is_stream
 from .diagnosis import diagnose
-from .methods import EM, AbstractMethod, Step
+from .methods import EM, AbstractMethod, Step, StepwiseEM
 from .result import ConvergenceWarning, Fit, FitError, PrecisionWarning, Status
 from .standardize import change_frame, change_frame_of_prior, in_frame_of, widths_from_origin
+from .stream import fit_blocks
 
 # Steps compiled into one call: a progress bar moves, and an interrupt is heard, in between.
 _CHUNK = 20
@@ -34,27 +38,34 @@ def fit(
     xs: Data,
     *,
     key: Key[Array, ""],
-    method: AbstractMethod | None = None,
+    method: AbstractMethod | StepwiseEM | None = None,
     params: Natural[Any] | None = None,
     weights: Array | None = None,
     prior: ConjugatePrior | None = None,
     restarts: int = 1,
     progress: bool = False,
     throw: bool = True,
+    checkpoint: str | Path | None = None,
+    checkpoint_every: int = 16,
 ) -> Fit:
     """Fit a model to rows of observations.
 
     Args:
         model: any family or latent-variable model.
-        xs: rows of observations, with one leading axis n.
+        xs: rows of observations, with one leading axis n; or blocks of such rows, for data that do
+            not fit in memory: a NumPy memory map, a list or other object that can be iterated again
+            and again (`Blocks`), or a function that returns an iterator.
         key: JAX random key, for the starts (and the mini-batches of `Gradient`).
-        method: `EM(...)` (default) or `Gradient(...)`.
+        method: `EM(...)` (default), `StepwiseEM(...)`, or `Gradient(...)`.
         params: where to start; by default `model.initialize_from_sample`.
         weights: n numbers, not negative; equal where not given.
         prior: conjugate prior, for a MAP estimate; e.g. `weak_prior(model, xs)`.
         restarts: number of random starts, run as one batched program; the best result is kept.
         progress: whether to show a progress bar (needs tqdm).
         throw: whether a failure raises `FitError`; otherwise it is a status of the result.
+        checkpoint: file, for data in blocks, that the position is written to; where it exists, the
+            fit goes on from there and gives what it had given without interruption.
+        checkpoint_every: number of blocks between two writes.
 
     Returns:
         A `Fit`, with the last valid parameters whatever happened.
@@ -71,6 +82,22 @@ def fit(
     """
     method = EM() if method is None else method
     _check_arguments(model, method, params, restarts)
+    if isinstance(method, StepwiseEM) or is_stream(xs) or checkpoint is not None:
+        result = _fit_blocks(
+            model,
+            xs,
+            key,
+            method,
+            params,
+            weights,
+            prior,
+            restarts,
+            progress,
+            checkpoint,
+            checkpoint_every,
+        )
+        _announce(result, method, throw, lambda: f"In general, {DEGENERATE}")
+        return result
     owner = "fit"
     xs, n = check_rows(xs, model.observed_support, owner)
     weights = check_weights(weights, n, float, owner)
@@ -93,23 +120,59 @@ def fit(
     run = _begin(inner, method, coords)
     run, interrupted = _loop(inner, method, run, rows, parts, prior, steps_key, progress)
     result = _report(model, inner, method, run, interrupted)
+    _announce(result, method, throw, lambda: diagnose(xs, n))
+    return result
+
+
+def _fit_blocks(
+    model: Any,
+    xs: Any,
+    key: Any,
+    method: Any,
+    params: Any,
+    weights: Any,
+    prior: Any,
+    restarts: int,
+    progress: bool,
+    checkpoint: Any,
+    every: int,
+) -> Fit:
+    if not isinstance(method, (EM, StepwiseEM)) or getattr(method, "acceleration", 0):
+        raise TypeError(
+            "fit: `method` must be expfam.EM() without acceleration, or expfam.StepwiseEM(), where "
+            f"`xs` comes in blocks, but is {method!r}."
+        )
+    if weights is not None:
+        raise ValueError("fit: `weights` must be left out where `xs` comes in blocks.")
+    if not is_stream(xs):
+        xs = Blocks(xs, method.block_size or Blocks(xs).size)
+    path = None if checkpoint is None else Path(checkpoint)
+    bar = _progress_bar(method.max_steps if isinstance(method, EM) else None) if progress else None
+    try:
+        return fit_blocks(model, xs, key, method, params, prior, restarts, bar, path, every)
+    finally:
+        if bar is not None:
+            bar.close()
+
+
+def _announce(result: Fit, method: Any, throw: bool, cause: Callable[[], str]) -> None:
     failed = result.status in (Status.DEGENERATE, Status.NOT_FINITE)
     if failed and throw:
         raise FitError(
             f"fit stopped after {result.steps} steps. {result.status.value} "
-            f"{diagnose(xs, n)} The error's `fit` holds the parameters before; throw=False returns "
+            f"{cause()} The error's `fit` holds the parameters before; throw=False returns "
             "it.",
             result,
         )
-    if result.status is Status.STEPS_TAKEN and method.tolerance is not None:
+    tolerance = getattr(method, "tolerance", None)
+    if result.status is Status.STEPS_TAKEN and tolerance is not None:
         warnings.warn(
             f"fit took all {result.steps} steps and the objective still changed by "
             f"{_last_change(result):.2g} (relative) in the last one; the tolerance is "
-            f"{method.tolerance:.2g}. Allow more steps, or a larger tolerance.",
+            f"{tolerance:.2g}. Allow more steps, or a larger tolerance.",
             ConvergenceWarning,
-            stacklevel=2,
+            stacklevel=3,
         )
-    return result
 
 
 @final
@@ -287,7 +350,7 @@ def _last_change(result: Fit) -> float:
     return abs(values[-1] - values[-2]) / max(abs(values[-1]), 1)
 
 
-def _progress_bar(total: int) -> Any:
+def _progress_bar(total: int | None) -> Any:
     try:
         from tqdm.auto import tqdm
     except ImportError as error:
@@ -303,10 +366,10 @@ def _check_arguments(model: Any, method: Any, params: Any, restarts: Any) -> Non
             "fit: `model` must be a family, e.g. expfam.Mixture(expfam.Normal(2), 3), but is of "
             f"type {type(model).__name__}."
         )
-    if not isinstance(method, AbstractMethod):
+    if not isinstance(method, (AbstractMethod, StepwiseEM)):
         raise TypeError(
-            "fit: `method` must be expfam.EM(...) or expfam.Gradient(...), but is of type "
-            f"{type(method).__name__}."
+            "fit: `method` must be expfam.EM(...), expfam.StepwiseEM(...) or expfam.Gradient(...), "
+            f"but is of type {type(method).__name__}."
         )
     if not isinstance(restarts, int) or restarts < 1:
         raise ValueError(f"fit: `restarts` must be an integer of at least 1, but is {restarts}.")

@@ -227,6 +227,42 @@ class Gradient(AbstractMethod):
         return model._from_unconstrained(state[0])
 
 
+@final
+class StepwiseEM(eqx.Module):
+    """Stepwise, or online, EM: a step after every block, for one pass or endless streams.
+
+    Averages of the statistics forget: with every block they move by (t + delay)^−decay towards the
+    average of the block, t being the number of the step (Cappé & Moulines 2009). Latent variables
+    are not whitened.
+
+    Attributes:
+        decay: between 0.5, which learns fast and forgets fast, and 1, which never forgets.
+        delay: makes the first steps smaller.
+        passes: how often all blocks are read.
+        block_size: size of the blocks where the data are an array.
+    """
+
+    decay: float = eqx.field(static=True, default=0.7)
+    delay: float = eqx.field(static=True, default=1.0)
+    passes: int = eqx.field(static=True, default=1)
+    block_size: int = eqx.field(static=True, default=1024)
+
+    def __check_init__(self) -> None:
+        """Refuse settings out of range."""
+        if not 0.5 < self.decay <= 1:
+            raise ValueError(
+                f"StepwiseEM: `decay` must be greater than 0.5 and at most 1, but is {self.decay}."
+            )
+        if not self.delay >= 0:
+            raise ValueError(f"StepwiseEM: `delay` must not be negative, but is {self.delay}.")
+        for name in ("passes", "block_size"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < 1:
+                raise ValueError(
+                    f"StepwiseEM: `{name}` must be an integer of at least 1, but is {value}."
+                )
+
+
 def _check_steps(owner: str, name: str, steps: int, tolerance: float | None) -> None:
     if not isinstance(steps, int) or steps < 0:
         raise ValueError(f"{owner}: `{name}` must be an integer of at least 0, but is {steps}.")

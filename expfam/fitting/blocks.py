@@ -1,0 +1,148 @@
+"""Data that come in blocks: what can be read, once or often, and how it is checked."""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, final
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from ..families.base import AbstractExponentialFamily
+from ..families.support import check_rows
+
+# Rows that are looked at together, and rows that starts are found from.
+_PIECE = 8192
+_SAMPLE = 16384
+
+
+@final
+class Blocks(eqx.Module):
+    """Rows of arrays, block by block: a re-iterable for `fit`, e.g. of a memory-mapped file.
+
+    Attributes:
+        arrays: one array, or a tuple of arrays of the same length; NumPy memory maps are read block
+            by block.
+        size: number of rows of a block.
+
+    Example:
+        >>> import numpy as np, expfam as ef
+        >>> [len(block) for block in ef.Blocks(np.zeros((10, 2)), 4)]
+        [4, 4, 2]
+    """
+
+    arrays: Any
+    size: int = eqx.field(static=True, default=65536)
+
+    def __check_init__(self) -> None:
+        """Refuse an empty block."""
+        if not isinstance(self.size, int) or self.size < 1:
+            raise ValueError(
+                f"Blocks: `size` must be an integer of at least 1, but is {self.size}."
+            )
+
+    def __iter__(self) -> Iterator[Any]:
+        """The blocks, in order."""
+        n = len(jax.tree.leaves(self.arrays)[0])
+        for start in range(0, n, self.size):
+            rows = slice(start, start + self.size)
+            yield jax.tree.map(lambda leaf, rows=rows: np.asarray(leaf[rows]), self.arrays)
+
+
+def is_stream(xs: Any) -> bool:
+    """Whether data are blocks, and not one array or a tuple of arrays."""
+    if isinstance(xs, np.memmap) or callable(xs):
+        return True
+    return isinstance(xs, Iterable) and not (hasattr(xs, "shape") or isinstance(xs, tuple))
+
+
+def reader(xs: Any, passes: int | None) -> Callable[[], Iterator[Any]]:
+    """A function that begins to read the blocks.
+
+    Args:
+        xs: a memory map, a function that returns an iterator, or an iterable of blocks.
+        passes: how often they are read; `None`: many times.
+
+    Raises:
+        TypeError: an iterator that can be read only once, where it has to be read more often.
+    """
+    if isinstance(xs, np.memmap):
+        xs = Blocks(xs)
+    if callable(xs):
+        function: Any = xs
+        return lambda: iter(function())
+    if passes != 1 and iter(xs) is xs:
+        raise TypeError(
+            "fit: `xs` is an iterator, which can be read only once, but this method reads the "
+            "blocks in every step. Give a list, a function that returns a new iterator, or an "
+            "object such as expfam.Blocks; or use expfam.StepwiseEM(passes=1)."
+        )
+    return lambda: iter(xs)
+
+
+def head(model: AbstractExponentialFamily, blocks: Iterator[Any]) -> tuple[Any, Iterator[Any]]:
+    """The first rows, up to 16384, to find a start from; and all blocks from the first on.
+
+    Raises:
+        ValueError: no block at all, or blocks that are no data of the model.
+    """
+    read, rows = [], 0
+    for i, block in enumerate(blocks):
+        checked, n = check_rows(block, model.observed_support, f"fit, block {i} of `xs`")
+        read.append(checked)
+        rows += n
+        if rows >= _SAMPLE:
+            break
+    if not read:
+        raise ValueError("fit: `xs` must have at least one block of rows, but has none.")
+    sample = jax.tree.map(lambda *leaves: jnp.concatenate(leaves)[:_SAMPLE], *read)
+
+    def again() -> Iterator[Any]:
+        yield from read
+        yield from blocks
+
+    return sample, again()
+
+
+def checked(
+    model: AbstractExponentialFamily, blocks: Iterator[Any], skip: int
+) -> Iterator[tuple[int, list[tuple[Any, Array]], int]]:
+    """Blocks as pieces of one size with weights, so that programs are compiled once.
+
+    Args:
+        model: what the blocks are data of.
+        blocks: the blocks.
+        skip: number of blocks to pass over.
+
+    Yields:
+        The number of the block, its pieces, and its number of rows.
+
+    Raises:
+        TypeError: blocks of different types.
+        ValueError: no block, or one that is no data of the model.
+    """
+    first, found = None, False
+    for i, block in enumerate(blocks):
+        found = True
+        if i < skip:
+            continue
+        xs, n = check_rows(block, model.observed_support, f"fit, block {i} of `xs`")
+        kinds = [leaf.dtype for leaf in jax.tree.leaves(xs)]
+        first = kinds if first is None else first
+        if kinds != first:
+            raise TypeError(
+                f"fit: block {i} of `xs` has type {', '.join(map(str, kinds))}, but the blocks "
+                f"before it have type {', '.join(map(str, first))}."
+            )
+        yield i, [_piece(xs, start, n) for start in range(0, n, _PIECE)], n
+    if not found:
+        raise ValueError("fit: `xs` must have at least one block of rows, but has none.")
+
+
+def _piece(xs: Any, start: int, n: int) -> tuple[Any, Array]:
+    # 8192 rows, or the power of two above a short block; what is missing counts nothing.
+    size = min(_PIECE, 1 << (n - 1).bit_length())
+    index = np.minimum(np.arange(start, start + size), n - 1)
+    rows = jax.tree.map(lambda leaf: leaf[index], xs)
+    return rows, jnp.asarray(np.arange(start, start + size) < n, float)
