@@ -9,7 +9,7 @@ from jaxtyping import Array, Bool, Float, Key
 from ..geometry.checks import require
 from ..geometry.points import Natural
 from ..geometry.spaces import Euclidean
-from .observed import AbstractObservedFamily, halfway_to_origin
+from .observed import AbstractObservedFamily, estimate_from_average, halfway_to_origin
 from .support import Support
 
 
@@ -70,6 +70,9 @@ class Bernoulli(AbstractObservedFamily[Array]):
 
     def _maximize(self, means: Array, start: Array | None) -> Array:
         return jnp.log(means) - jnp.log1p(-means)
+
+    def _estimate(self, xs: Array, shares: Array) -> Array:
+        return estimate_from_average(self, xs, shares)
 
     def _entropy(self, coords: Array) -> Array:
         p = jax.nn.sigmoid(coords)

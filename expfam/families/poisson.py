@@ -10,7 +10,7 @@ from jaxtyping import Array, Bool, Float, Key
 from ..geometry.checks import require
 from ..geometry.points import Natural
 from ..geometry.spaces import Euclidean
-from .observed import AbstractObservedFamily, halfway_to_origin
+from .observed import AbstractObservedFamily, estimate_from_average, halfway_to_origin
 from .support import Support
 
 # Entropy: the sum over counts below a rate of 200, an asymptotic series above (relative error
@@ -76,6 +76,9 @@ class Poisson(AbstractObservedFamily[Array]):
 
     def _maximize(self, means: Array, start: Array | None) -> Array:
         return jnp.log(means)
+
+    def _estimate(self, xs: Array, shares: Array) -> Array:
+        return estimate_from_average(self, xs, shares)
 
     def _entropy(self, coords: Array) -> Array:
         rate = jnp.exp(coords)
