@@ -3,7 +3,17 @@
 from . import plot as plot
 from .families.base import AbstractExponentialFamily as AbstractExponentialFamily
 from .families.bernoulli import Bernoulli as Bernoulli
+from .families.beta import Beta as Beta
+from .families.binomial import Binomial as Binomial
 from .families.categorical import Categorical as Categorical
+from .families.dirichlet import Dirichlet as Dirichlet
+from .families.exponential import Exponential as Exponential
+from .families.gamma import Gamma as Gamma
+from .families.geometric import Geometric as Geometric
+from .families.inverse_gamma import InverseGamma as InverseGamma
+from .families.inverse_gaussian import InverseGaussian as InverseGaussian
+from .families.multinomial import Multinomial as Multinomial
+from .families.negative_binomial import NegativeBinomial as NegativeBinomial
 from .families.normal import Normal as Normal
 from .families.poisson import Poisson as Poisson
 from .families.product import Product as Product

@@ -183,6 +183,27 @@ def log_beta(x: Array, y: Array) -> Array:
     return log_gamma(low) - log_rise(high, low)
 
 
+def trigamma_defect(x: Array) -> Array:
+    """x − 1/trigamma(x) for x > 0: between 0 and ½."""
+    slope = jax.jvp(log_gap, (x,), (jnp.ones_like(x),))[1]
+    return -x * slope / trigamma(x)
+
+
+def scaled_exp1(z: Array) -> Array:
+    """e^z E₁(z) of the exponential integral, for z > 0."""
+    # 1. The power series below 1.5 (Abramowitz & Stegun 5.1.11).
+    low = jnp.minimum(z, 1.5)
+    k = np.arange(1, 31)
+    terms = -((-1.0) ** k) / (k * np.cumprod(k.astype(float)))
+    series = low * _polynomial(terms, low) - _EULER - jnp.log(low)
+    # 2. The continued fraction 1/(z + 1 − 1/(z + 3 − 4/(z + 5 − …))) above.
+    high = jnp.maximum(z, 1.5)
+    tail = high + 121
+    for n in range(60, 0, -1):
+        tail = high + (2 * n - 1) - n * n / tail
+    return jnp.where(z < 1.5, jnp.exp(low) * series, 1 / tail)
+
+
 def inverse_digamma(y: Array) -> Array:
     """The positive x with digamma(x) = y, by five Newton steps (Minka 2000, appendix C)."""
     x = jnp.where(y >= -2.22, jnp.exp(y) + 0.5, -1 / (jnp.minimum(y, -2.22) + _EULER))
