@@ -18,6 +18,8 @@ from .families.normal import Normal as Normal
 from .families.poisson import Poisson as Poisson
 from .families.product import Product as Product
 from .families.product import Replicated as Replicated
+from .families.von_mises import VonMises as VonMises
+from .families.von_mises_fisher import VonMisesFisher as VonMisesFisher
 from .fitting.fit import fit as fit
 from .fitting.methods import EM as EM
 from .fitting.methods import Gradient as Gradient

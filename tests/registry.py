@@ -78,6 +78,11 @@ _POSITIVE = [
     Instance("dirichlet", ef.Dirichlet(3), closed=False),
 ]
 
+_DIRECTIONS = [
+    Instance("von_mises", ef.VonMises(), closed=False),
+    Instance("von_mises_fisher", ef.VonMisesFisher(4), closed=False),
+]
+
 _PRODUCTS = [
     Instance("product", ef.Product((ef.Normal(2), ef.Poisson(), ef.Categorical(3)))),
     Instance("replicated_poisson", ef.Replicated(ef.Poisson(), 3)),
@@ -122,6 +127,7 @@ REGISTRY: list[Instance] = [
     *_DISCRETE,
     *_COUNTS,
     *_POSITIVE,
+    *_DIRECTIONS,
     *_PRODUCTS,
     *_MIXTURES,
     *_LINEAR,
@@ -147,6 +153,8 @@ REPRESENTATIVES = [
     "inverse_gaussian",
     "beta",
     "dirichlet",
+    "von_mises",
+    "von_mises_fisher",
     "product",
     "replicated_normal",
     "mixture_full",

@@ -25,7 +25,7 @@ from .special.gamma import (
 )
 from .support import Support
 
-_POLISH_STEPS = 4
+_POLISH_STEPS = 12
 
 
 @final
@@ -181,18 +181,20 @@ def invert_mean(means: Float[Array, " k"]) -> Float[Array, " k"]:
     """The α with given E log x_k."""
     # 1. α_k = digamma⁻¹(η_k + digamma(n)) for the n that they sum to: one equation in log n.
     # 2. Newton steps in log α with the exact residual.
-    limits = jnp.log(jnp.finfo(means.dtype).eps), -0.9 * jnp.log(jnp.finfo(means.dtype).eps)
+    low, high = jnp.asarray(-30, means.dtype), jnp.asarray(30, means.dtype)
 
     def excess(log_n: Array, eta: Array) -> Array:
         parts = inverse_digamma(eta + digamma(jnp.exp(log_n)))
         return jnp.log(jnp.sum(parts)) - log_n
 
-    log_n = solve_decreasing(excess, means, *map(jnp.asarray, limits))
-    alpha = inverse_digamma(means + digamma(jnp.exp(log_n)))
-    for _ in range(_POLISH_STEPS):
+    log_n = solve_decreasing(excess, means, low, high)
+
+    def polish(_: Array, alpha: Array) -> Array:
         step = _respond(alpha, means - mean_of(alpha)) / alpha
-        alpha = alpha * jnp.exp(jnp.clip(step, -1, 1))
-    return alpha
+        return alpha * jnp.exp(jnp.clip(step, -1, 1))
+
+    near = inverse_digamma(means + digamma(jnp.exp(log_n)))
+    return jax.lax.fori_loop(0, _POLISH_STEPS, polish, near)
 
 
 @invert_mean.defjvp
