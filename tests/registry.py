@@ -62,6 +62,27 @@ _DISCRETE = [
     Instance("poisson", ef.Poisson()),
 ]
 
+_COUNTS = [
+    Instance("geometric", ef.Geometric()),
+    Instance("binomial", ef.Binomial(7)),
+    Instance("negative_binomial", ef.NegativeBinomial(2.5)),
+    Instance("multinomial", ef.Multinomial(5, 3)),
+]
+
+_POSITIVE = [
+    Instance("exponential", ef.Exponential()),
+    Instance("gamma", ef.Gamma(), closed=False),
+    Instance("inverse_gamma", ef.InverseGamma(), closed=False),
+    Instance("inverse_gaussian", ef.InverseGaussian()),
+    Instance("beta", ef.Beta(), closed=False),
+    Instance("dirichlet", ef.Dirichlet(3), closed=False),
+]
+
+_DIRECTIONS = [
+    Instance("von_mises", ef.VonMises(), closed=False),
+    Instance("von_mises_fisher", ef.VonMisesFisher(4), closed=False),
+]
+
 _PRODUCTS = [
     Instance("product", ef.Product((ef.Normal(2), ef.Poisson(), ef.Categorical(3)))),
     Instance("replicated_poisson", ef.Replicated(ef.Poisson(), 3)),
@@ -101,7 +122,17 @@ _HMOGS = [
     Instance("differentiable_scale", ef.differentiable_hmog(p, SCALE, d, SCALE, K), closed=False),
 ]
 
-REGISTRY: list[Instance] = _NORMALS + _DISCRETE + _PRODUCTS + _MIXTURES + _LINEAR + _HMOGS
+REGISTRY: list[Instance] = [
+    *_NORMALS,
+    *_DISCRETE,
+    *_COUNTS,
+    *_POSITIVE,
+    *_DIRECTIONS,
+    *_PRODUCTS,
+    *_MIXTURES,
+    *_LINEAR,
+    *_HMOGS,
+]
 BY_NAME: dict[str, Any] = {instance.name: instance.family for instance in REGISTRY}
 HARMONIUMS: list[Instance] = [i for i in REGISTRY if isinstance(i.family, AbstractHarmonium)]
 
@@ -112,6 +143,18 @@ REPRESENTATIVES = [
     "normal_scale",
     "categorical",
     "poisson",
+    "geometric",
+    "binomial",
+    "negative_binomial",
+    "multinomial",
+    "exponential",
+    "gamma",
+    "inverse_gamma",
+    "inverse_gaussian",
+    "beta",
+    "dirichlet",
+    "von_mises",
+    "von_mises_fisher",
     "product",
     "replicated_normal",
     "mixture_full",
@@ -159,6 +202,28 @@ def arbitrary_data(family: Any, shape: tuple[int, ...], seed: int = 0) -> Any:
                 values = rng.integers(0, 2, size)
             case "category":
                 values = rng.integers(0, support.n_categories, size)
+            case "nonnegative" | "positive":
+                values = rng.gamma(2.0, size=size).astype(jnp.zeros(()).dtype)
+            case "unit":
+                values = rng.uniform(0.02, 0.98, size=size).astype(jnp.zeros(()).dtype)
+            case "positive count":
+                values = 1 + rng.poisson(1.0, size)
+            case "bounded count":
+                values = rng.integers(0, support.limit + 1, size)
+            case "counts of a total":
+                k = size[-1]
+                values = rng.multinomial(support.limit, np.full(k, 1 / k), size[:-1])
+            case "simplex":
+                values = rng.dirichlet(np.full(size[-1], 2.0), size[:-1])
+                values = values.astype(jnp.zeros(()).dtype)
+            case "sphere":
+                values = rng.normal(size=size)
+                values = values / np.linalg.norm(values, axis=-1, keepdims=True)
+                values = values.astype(jnp.zeros(()).dtype)
+            case "positive definite":
+                roots = rng.normal(size=size)
+                values = roots @ np.swapaxes(roots, -1, -2) + 0.1 * np.eye(size[-1])
+                values = values.astype(jnp.zeros(()).dtype)
         return jnp.asarray(values)
 
     return jax.tree.map(leaf, family.support, is_leaf=is_support)

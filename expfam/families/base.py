@@ -66,6 +66,14 @@ class AbstractExponentialFamily(AbstractManifold[C]):
         """(∇ψ)⁻¹(η); `start` is where an iteration, or what η leaves undetermined, comes from."""
 
     @abstractmethod
+    def _estimate(self, xs: Data, shares: Float[Array, " n"]) -> C:
+        """The maximum of the likelihood of rows of complete data, with shares that sum to one.
+
+        It has the average statistic for its mean coordinates; where that average alone does not
+        determine it to the digits that the rows do, it is computed from the rows.
+        """
+
+    @abstractmethod
     def _entropy(self, coords: C) -> Float[Array, ""]:
         """−E[log p(x)] of a complete data point."""
 
@@ -268,8 +276,8 @@ class AbstractExponentialFamily(AbstractManifold[C]):
         """
         owner = self._owner("maximum_likelihood")
         xs, n = check_rows(xs, self.support, owner)
-        means = compiled.average_statistic(self, xs, check_weights(weights, n, float, owner))
-        coords, valid = compiled.to_natural(self, means)
+        checked = check_weights(weights, n, float, owner)
+        coords, valid = compiled.maximum_likelihood(self, xs, checked)
         return require(Natural(coords), valid, f"{owner}: {DEGENERATE}")
 
     def initialize(self, key: Key[Array, ""]) -> Natural[C]:

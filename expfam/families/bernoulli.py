@@ -9,7 +9,8 @@ from jaxtyping import Array, Bool, Float, Key
 from ..geometry.checks import require
 from ..geometry.points import Natural
 from ..geometry.spaces import Euclidean
-from .observed import AbstractObservedFamily, halfway_to_origin
+from .observed import AbstractObservedFamily, estimate_from_average, halfway_to_origin
+from .special.logistic import softplus
 from .support import Support
 
 
@@ -59,7 +60,7 @@ class Bernoulli(AbstractObservedFamily[Array]):
         return jnp.zeros(())
 
     def _log_normalizer(self, coords: Array) -> Array:
-        return jax.nn.softplus(coords)
+        return softplus(coords)
 
     def _log_normalizer_given(self, coords: Array, x: Array) -> Array:
         return coords * x.astype(coords.dtype)
@@ -71,9 +72,12 @@ class Bernoulli(AbstractObservedFamily[Array]):
     def _maximize(self, means: Array, start: Array | None) -> Array:
         return jnp.log(means) - jnp.log1p(-means)
 
+    def _estimate(self, xs: Array, shares: Array) -> Array:
+        return estimate_from_average(self, xs, shares)
+
     def _entropy(self, coords: Array) -> Array:
-        p = jax.nn.sigmoid(coords)
-        return p * jax.nn.softplus(-coords) + (1 - p) * jax.nn.softplus(coords)
+        p, rest = jax.nn.sigmoid(coords), jax.nn.sigmoid(-coords)
+        return p * jax.nn.softplus(-coords) + rest * jax.nn.softplus(coords)
 
     def _in_domain(self, coords: Array) -> Bool[Array, ""]:
         return jnp.isfinite(coords)

@@ -10,7 +10,7 @@ from jaxtyping import Array, Bool, Float, Key
 from ..geometry.checks import require
 from ..geometry.points import Natural
 from ..geometry.spaces import Euclidean
-from .observed import AbstractObservedFamily, halfway_to_origin
+from .observed import AbstractObservedFamily, estimate_from_average, halfway_to_origin
 from .support import Support
 
 
@@ -95,6 +95,9 @@ class Categorical(AbstractObservedFamily[Array]):
 
     def _maximize(self, means: Array, start: Array | None) -> Array:
         return jnp.log(means) - jnp.log(1 - jnp.sum(means))
+
+    def _estimate(self, xs: Array, shares: Array) -> Array:
+        return estimate_from_average(self, xs, shares)
 
     def _entropy(self, coords: Array) -> Array:
         logs = jax.nn.log_softmax(self._logits(coords))

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ..geometry.points import pairing
+from ..geometry.duality import bregman_divergence
 
 
 def over_data(kernel: Callable[..., Any], n_axes: int, n_params: int = 0) -> Callable[..., Any]:
@@ -57,12 +57,28 @@ def dtype_of(*trees: Any) -> Any:
 @jax.jit
 def average_statistic(family: Any, xs: Any, weights: Array | None) -> Any:
     """The weighted average of s(x) over rows."""
-    n = jax.tree.leaves(xs)[0].shape[0]
+    return weighted_average(family, xs, shares_of(xs, weights))
 
-    def average(leaf: Array) -> Array:
-        return jnp.tensordot(shares(weights, n, leaf.dtype), leaf, axes=1)
 
-    return jax.tree.map(average, jax.vmap(family._sufficient_statistic)(xs))
+def weighted_average(family: Any, xs: Any, parts: Array) -> Any:
+    """The average of s(x) over rows, with shares that sum to one."""
+    return jax.tree.map(
+        lambda leaf: jnp.tensordot(parts.astype(leaf.dtype), leaf, axes=1),
+        jax.vmap(family._sufficient_statistic)(xs),
+    )
+
+
+def shares_of(xs: Any, weights: Array | None) -> Float[Array, " n"]:
+    """The shares of rows of data, of their own floating-point type."""
+    return shares(weights, jax.tree.leaves(xs)[0].shape[0], dtype_of(xs))
+
+
+@jax.jit
+def maximum_likelihood(family: Any, xs: Any, weights: Array | None) -> tuple[Any, Array]:
+    """The estimate from rows, and whether it has their average statistic up to rounding."""
+    parts = shares_of(xs, weights)
+    coords = family._estimate(xs, parts)
+    return coords, _has_means(family, coords, weighted_average(family, xs, parts))
 
 
 @jax.jit
@@ -81,19 +97,21 @@ def to_mean(family: Any, coords: Any) -> Any:
 def to_natural(family: Any, means: Any) -> tuple[Any, Array]:
     """(∇ψ)⁻¹(η), and whether it has these means up to rounding."""
     coords = family._maximize(means, None)
-    # What came back must have the means that were asked for.
+    return coords, _has_means(family, coords, means)
+
+
+def _has_means(family: Any, coords: Any, means: Any) -> Array:
+    # A solution must have the means that were asked for.
     returned = jax.grad(family._log_normalizer)(coords)
     wanted, got = family._flatten(means, "mean"), family._flatten(returned, "mean")
     tolerance = jnp.finfo(wanted.dtype).eps ** 0.5 * jnp.max(jnp.abs(wanted), initial=1.0)
-    return coords, family._in_domain(coords) & jnp.all(jnp.abs(wanted - got) <= tolerance)
+    return family._in_domain(coords) & jnp.all(jnp.abs(wanted - got) <= tolerance)
 
 
 @jax.jit
 def kl_divergence(family: Any, p: Any, q: Any) -> Array:
     """KL(p ‖ q) as a Bregman divergence of ψ."""
-    value, means = jax.value_and_grad(family._log_normalizer)(p)
-    difference = jax.tree.map(jnp.subtract, q, p)
-    return family._log_normalizer(q) - value - pairing(difference, means)
+    return bregman_divergence(family._log_normalizer, q, p)
 
 
 @jax.jit

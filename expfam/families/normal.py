@@ -160,6 +160,20 @@ class Normal(AbstractObservedFamily[NormalCoords]):
         covariance = None if spread is None else means.second - spread
         return self._from_moments(means.first, covariance, means.second)
 
+    def _estimate(self, xs: Array, shares: Array) -> NormalCoords:
+        # About the mean, not the origin. The rounding of the data, by ε|x|, leaves a variance of
+        # (ε|x|)²; that of the sums is in units of the covariance itself.
+        xs = jax.vmap(self._enter)(xs)
+        parts = shares.astype(xs.dtype)
+        mean = parts @ xs
+        mean = mean + parts @ (xs - mean)
+        if self.structure.space(self.size) is None:
+            return self._from_moments(mean, None, None)
+        spread = jax.vmap(self.structure.outer)
+        covariance = jnp.tensordot(parts, spread(xs - mean), axes=1)
+        rounding = 16 * jnp.finfo(xs.dtype).eps * jnp.tensordot(parts, spread(xs), axes=1)
+        return self._from_moments(mean, covariance, covariance + rounding)
+
     def _from_moments(self, mean: Array, covariance: Leaf, second_moment: Leaf) -> NormalCoords:
         # covariance and second moment as mean leaves
         factor = self.structure.precision_factor(covariance, second_moment, self.size)

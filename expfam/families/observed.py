@@ -30,14 +30,14 @@ class AbstractObservedFamily(AbstractExponentialFamily[C]):
         self, key: Key[Array, ""], xs: Data, weights: Float[Array, " n"]
     ) -> C:
         # The maximum of the likelihood; where it is not attained, that with one imagined row more.
-        means = compiled.average_statistic(self, xs, weights)
+        parts = compiled.shares_of(xs, weights)
         share = 1 / (1 + jnp.sum(weights))
         smooth = jax.tree.map(
             lambda own, weak: ((1 - share) * own + share * weak).astype(own.dtype),
-            means,
+            compiled.weighted_average(self, xs, parts),
             self._weak_means(xs),
         )
-        attained = self._maximize(means, None)
+        attained = self._estimate(xs, parts)
         inside = self._in_domain(attained)
         return jax.tree.map(
             lambda one, other: jnp.where(inside, one, other),
@@ -53,6 +53,13 @@ class AbstractObservedFamily(AbstractExponentialFamily[C]):
 
     def _complete(self, means: C, mass: Array | float) -> C:
         return means
+
+
+def estimate_from_average(
+    family: AbstractExponentialFamily[Any], xs: Data, shares: Float[Array, " n"]
+) -> Any:
+    """The maximum of the likelihood, where the average statistic determines it to all digits."""
+    return family._maximize(compiled.weighted_average(family, xs, shares), None)
 
 
 def halfway_to_origin(family: AbstractObservedFamily[Any], xs: Data) -> Any:

@@ -10,7 +10,8 @@ from jaxtyping import Array, Bool, Float, Key
 from ..geometry.checks import require
 from ..geometry.points import Natural
 from ..geometry.spaces import Euclidean
-from .observed import AbstractObservedFamily, halfway_to_origin
+from .observed import AbstractObservedFamily, estimate_from_average, halfway_to_origin
+from .special.gamma import deviance, factorial_remainder
 from .support import Support
 
 # Entropy: the sum over counts below a rate of 200, an asymptotic series above (relative error
@@ -72,10 +73,15 @@ class Poisson(AbstractObservedFamily[Array]):
         return coords * count - gammaln(count + 1)
 
     def _log_density(self, coords: Array, x: Array) -> Array:
-        return self._log_normalizer_given(coords, x) - jnp.exp(coords)
+        # x log λ − λ − log x! in the form of Loader (2000): −R(x) − D(x, λ)
+        count = x.astype(coords.dtype)
+        return -factorial_remainder(count) - deviance(count, jnp.exp(coords))
 
     def _maximize(self, means: Array, start: Array | None) -> Array:
         return jnp.log(means)
+
+    def _estimate(self, xs: Array, shares: Array) -> Array:
+        return estimate_from_average(self, xs, shares)
 
     def _entropy(self, coords: Array) -> Array:
         rate = jnp.exp(coords)

@@ -78,6 +78,9 @@ class Product(AbstractObservedFamily[tuple]):
         triples = zip(self.factors, means, starts, strict=True)
         return tuple(f._maximize(m, s) for f, m, s in triples)
 
+    def _estimate(self, xs: tuple, shares: Array) -> tuple:
+        return tuple(f._estimate(x_i, shares) for f, x_i in zip(self.factors, xs, strict=True))
+
     def _entropy(self, coords: tuple) -> Array:
         return _total(f._entropy(c) for f, c in zip(self.factors, coords, strict=True))
 
@@ -167,6 +170,9 @@ class Replicated(AbstractObservedFamily[Any]):
         if start is None:
             return jax.vmap(lambda one: self.family._maximize(one, None))(means)
         return jax.vmap(self.family._maximize)(means, start)
+
+    def _estimate(self, xs: Any, shares: Array) -> Any:
+        return jax.vmap(lambda x: self.family._estimate(x, shares), in_axes=1)(xs)
 
     def _entropy(self, coords: Any) -> Array:
         return jnp.sum(jax.vmap(self.family._entropy)(coords))

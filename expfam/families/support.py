@@ -14,15 +14,40 @@ from jax.core import Tracer
 from jaxtyping import Array, Bool
 
 from ..geometry.checks import require
+from ..geometry.linalg import cholesky
 
-Kind = Literal["real", "count", "binary", "category"]
+Kind = Literal[
+    "real",
+    "nonnegative",
+    "positive",
+    "unit",
+    "count",
+    "positive count",
+    "bounded count",
+    "binary",
+    "category",
+    "counts of a total",
+    "simplex",
+    "sphere",
+    "positive definite",
+]
 
 _VALUES = {
     "real": "finite real numbers",
+    "nonnegative": "finite real numbers, not negative",
+    "positive": "positive, finite real numbers",
+    "unit": "real numbers strictly between 0 and 1",
     "count": "counts 0, 1, 2, …",
+    "positive count": "counts 1, 2, 3, …",
+    "bounded count": "counts 0 … {limit}",
     "binary": "0 or 1",
     "category": "category numbers 0 … {last}",
+    "counts of a total": "vectors of counts that sum to {limit}",
+    "simplex": "vectors of positive real numbers that sum to 1",
+    "sphere": "real vectors of length 1",
+    "positive definite": "symmetric, positive definite real matrices",
 }
+_REAL = {"real", "nonnegative", "positive", "unit", "simplex", "sphere", "positive definite"}
 
 
 @final
@@ -33,27 +58,64 @@ class Support(eqx.Module):
         shape: shape of the leaf for one data point.
         kind: which values it takes. Only real data must have a floating-point type.
         n_categories: number of categories, for `kind="category"`.
+        limit: the largest count, for `kind="bounded count"`, or the sum, for "counts of a total".
     """
 
     shape: tuple[int, ...] = eqx.field(static=True)
     kind: Kind = eqx.field(static=True)
     n_categories: int = eqx.field(static=True, default=0)
+    limit: int = eqx.field(static=True, default=0)
 
     @property
     def values(self) -> str:
         """The admitted values, in words."""
-        return _VALUES[self.kind].format(last=self.n_categories - 1)
+        return _VALUES[self.kind].format(last=self.n_categories - 1, limit=self.limit)
+
+    @property
+    def is_real(self) -> bool:
+        """Whether the values are real numbers, of a floating-point type."""
+        return self.kind in _REAL
 
     def contains(self, x: Array) -> Bool[Array, ""]:
         """Whether all entries of an array are admitted values."""
-        finite = jnp.all(jnp.isfinite(x))
-        if self.kind == "real":
+        return jnp.all(self.inside(x))
+
+    def inside(self, x: Array) -> Bool[Array, "..."]:
+        """Which entries are admitted values; which vectors or matrices, where those are values."""
+        finite = jnp.isfinite(x)
+        if self.is_real:
+            # Coordinates of a vector are rounded one by one.
+            rounding = 8 * jnp.finfo(x.dtype).eps * max((1, *self.shape))
+            match self.kind:
+                case "nonnegative":
+                    return finite & (x >= 0)
+                case "positive":
+                    return finite & (x > 0)
+                case "unit":
+                    return (x > 0) & (x < 1)
+                case "simplex":
+                    return jnp.all(x > 0, axis=-1) & (abs(jnp.sum(x, axis=-1) - 1) <= rounding)
+                case "sphere":
+                    return abs(jnp.sum(x * x, axis=-1) - 1) <= rounding
+                case "positive definite":
+                    gap = jnp.max(abs(x - jnp.swapaxes(x, -1, -2)), axis=(-1, -2))
+                    symmetric = gap <= rounding * jnp.max(abs(x), axis=(-1, -2))
+                    factors = jax.vmap(cholesky)(jnp.reshape(x, (-1, *x.shape[-2:])))
+                    definite = jnp.all(jnp.isfinite(factors), axis=(-1, -2))
+                    return symmetric & jnp.reshape(definite, x.shape[:-2])
             return finite
-        whole = finite & jnp.all(x == jnp.round(x)) & jnp.all(x >= 0)
-        if self.kind == "binary":
-            return whole & jnp.all(x <= 1)
-        if self.kind == "category":
-            return whole & jnp.all(x < self.n_categories)
+        whole = finite & (x == jnp.round(x)) & (x >= 0)
+        match self.kind:
+            case "positive count":
+                return whole & (x >= 1)
+            case "bounded count":
+                return whole & (x <= self.limit)
+            case "binary":
+                return whole & (x <= 1)
+            case "category":
+                return whole & (x < self.n_categories)
+            case "counts of a total":
+                return jnp.all(whole, axis=-1) & (jnp.sum(x, axis=-1) == self.limit)
         return whole
 
 
@@ -65,7 +127,7 @@ def is_support(node: object) -> bool:
 def replicate(supports: Any, copies: int) -> Any:
     """The support of `copies` data points along a leading axis."""
     return jax.tree.map(
-        lambda leaf: Support((copies, *leaf.shape), leaf.kind, leaf.n_categories),
+        lambda leaf: Support((copies, *leaf.shape), leaf.kind, leaf.n_categories, leaf.limit),
         supports,
         is_leaf=is_support,
     )
@@ -177,7 +239,7 @@ def _check_leaf(array: Any, support: Support, owner: str, argument: str) -> Arra
             f"{owner}: `{argument}` must have trailing shape {support.shape}, but has shape {came}."
         )
     dtype = array.dtype
-    if support.kind == "real" and not jnp.issubdtype(dtype, jnp.floating):
+    if support.is_real and not jnp.issubdtype(dtype, jnp.floating):
         raise TypeError(
             f"{owner}: `{argument}` must be {support.values} of a floating-point type, but has "
             f"type {dtype}; convert it with .astype(float)."
@@ -203,11 +265,7 @@ def _offence(array: Array, support: Support) -> str:
     # Names the first offending entry where the values are known, that is, outside of jit.
     if isinstance(array, Tracer):
         return "holds a value outside of that"
-    flat = np.asarray(array)
-    inside = np.isfinite(flat)
-    if support.kind != "real":
-        limit = {"binary": 1, "category": support.n_categories - 1}.get(support.kind, np.inf)
-        inside &= (flat == np.round(flat)) & (flat >= 0) & (flat <= limit)
+    flat, inside = np.asarray(array), np.asarray(support.inside(array))
     if inside.all():
         return "holds a value outside of that"
     index = tuple(int(i) for i in np.argwhere(~inside)[0])

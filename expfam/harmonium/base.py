@@ -13,6 +13,7 @@ from ..families.base import (
     Data,
     check_prior,
 )
+from ..families.observed import estimate_from_average
 from ..families.support import check_data, check_rows, check_weights
 from ..geometry.checks import require
 from ..geometry.points import Mean, Natural
@@ -245,6 +246,9 @@ class AbstractHarmonium(AbstractExponentialFamily[HarmoniumCoords]):
 
     def _maximize(self, means: HarmoniumCoords, start: HarmoniumCoords | None) -> HarmoniumCoords:
         return self.interaction.maximize(means, start)
+
+    def _estimate(self, xs: Data, shares: Array) -> HarmoniumCoords:
+        return estimate_from_average(self, xs, shares)
 
     def _entropy(self, coords: HarmoniumCoords) -> Array:
         return self.interaction.entropy(coords)
