@@ -6,12 +6,14 @@ from .families.bernoulli import Bernoulli as Bernoulli
 from .families.beta import Beta as Beta
 from .families.binomial import Binomial as Binomial
 from .families.categorical import Categorical as Categorical
+from .families.conway_maxwell_poisson import ConwayMaxwellPoisson as ConwayMaxwellPoisson
 from .families.dirichlet import Dirichlet as Dirichlet
 from .families.exponential import Exponential as Exponential
 from .families.gamma import Gamma as Gamma
 from .families.geometric import Geometric as Geometric
 from .families.inverse_gamma import InverseGamma as InverseGamma
 from .families.inverse_gaussian import InverseGaussian as InverseGaussian
+from .families.logarithmic import Logarithmic as Logarithmic
 from .families.multinomial import Multinomial as Multinomial
 from .families.negative_binomial import NegativeBinomial as NegativeBinomial
 from .families.normal import Normal as Normal
@@ -20,6 +22,7 @@ from .families.product import Product as Product
 from .families.product import Replicated as Replicated
 from .families.von_mises import VonMises as VonMises
 from .families.von_mises_fisher import VonMisesFisher as VonMisesFisher
+from .families.wishart import Wishart as Wishart
 from .fitting.blocks import Blocks as Blocks
 from .fitting.fit import fit as fit
 from .fitting.methods import EM as EM

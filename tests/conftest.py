@@ -36,15 +36,16 @@ jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 jax.config.update("jax_disable_most_optimizations", True)
 
 
+_LONG = ("/test_laws.py", "/test_monotone.py", "/test_float32.py", "/test_acceleration.py")
 _teardowns = itertools.count()
 
 
 class _ByInstance(LoadScopeScheduling):
-    """One worker for one file; the laws are shared out by instance of the registry."""
+    """One worker for one file; long files are shared out by instance."""
 
     def _split_scope(self, nodeid: str) -> str:
         path, _, name = nodeid.partition("::")
-        return path + name[name.find("[") :] if "/test_laws" in path and "[" in name else path
+        return path + name[name.find("[") :] if "[" in name and path.endswith(_LONG) else path
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadScopeScheduling:

@@ -67,6 +67,8 @@ _COUNTS = [
     Instance("binomial", ef.Binomial(7)),
     Instance("negative_binomial", ef.NegativeBinomial(2.5)),
     Instance("multinomial", ef.Multinomial(5, 3)),
+    Instance("logarithmic", ef.Logarithmic(), closed=False),
+    Instance("conway_maxwell_poisson", ef.ConwayMaxwellPoisson(), closed=False),
 ]
 
 _POSITIVE = [
@@ -76,6 +78,7 @@ _POSITIVE = [
     Instance("inverse_gaussian", ef.InverseGaussian()),
     Instance("beta", ef.Beta(), closed=False),
     Instance("dirichlet", ef.Dirichlet(3), closed=False),
+    Instance("wishart", ef.Wishart(2), closed=False),
 ]
 
 _DIRECTIONS = [
@@ -147,12 +150,15 @@ REPRESENTATIVES = [
     "binomial",
     "negative_binomial",
     "multinomial",
+    "logarithmic",
+    "conway_maxwell_poisson",
     "exponential",
     "gamma",
     "inverse_gamma",
     "inverse_gaussian",
     "beta",
     "dirichlet",
+    "wishart",
     "von_mises",
     "von_mises_fisher",
     "product",

@@ -13,9 +13,6 @@ STEPS = 100
 
 FITTED = {
     "mixture, full": ef.Mixture(ef.Normal(P), K),
-    "mixture, diagonal": ef.Mixture(ef.Normal(P, DIAGONAL), K),
-    "mixture, scale": ef.Mixture(ef.Normal(P, SCALE), K),
-    "mixture, identity": ef.Mixture(ef.Normal(P, IDENTITY), K),
     "mixture, tied": ef.Mixture(ef.Normal(P), K, varying=IDENTITY),
     "factor analysis": ef.factor_analysis(P, D),
     "probabilistic PCA": ef.probabilistic_pca(P, D),
@@ -27,13 +24,10 @@ FITTED = {
 # Models whose methods are traced: every structure, closed and solved.
 TRACED = {
     "mixture, full": FITTED["mixture, full"],
-    "mixture, identity": FITTED["mixture, identity"],
     "mixture by diagonal": ef.Mixture(ef.Normal(P), K, varying=DIAGONAL),
-    "mixture of factor analyzers": FITTED["mixture of factor analyzers"],
     "linear, restricted": ef.LinearGaussian(P, DIAGONAL, D, SCALE),
     "analytic HMoG, identity noise": ef.analytic_hmog(P, IDENTITY, D, K),
     "symmetric HMoG": ef.symmetric_hmog(P, FULL, D, DIAGONAL, K),
-    "symmetric HMoG, tied": ef.symmetric_hmog(P, SCALE, D, IDENTITY, K),
     "differentiable HMoG, identity": ef.differentiable_hmog(P, SCALE, D, IDENTITY, K),
     "hierarchical": ef.Hierarchical(ef.factor_analysis(P, D), ef.LinearGaussian(D, FULL, 1)),
 }

@@ -14,7 +14,7 @@ With G(κ) = Γ(v + 1) (2/κ)ᵛ I_v(κ) = ₀F₁(; v + 1; κ²/4), everything 
 
 import math
 from fractions import Fraction
-from typing import NamedTuple
+from typing import NamedTuple, final
 
 import jax
 import jax.numpy as jnp
@@ -26,6 +26,7 @@ _TERMS = 10
 _FAR = 100.0
 
 
+@final
 class Bessel(NamedTuple):
     """What is known of I_v at κ.
 

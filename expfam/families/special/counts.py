@@ -1,7 +1,7 @@
 """Sums over all counts, without truncation error, in a fixed number of terms."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, final
 
 import jax.numpy as jnp
 import numpy as np
@@ -15,6 +15,7 @@ _FIRST_NODE = 144.0
 _PANELS, _ORDER = 24, 12
 
 
+@final
 class Rule(NamedTuple):
     """Points and weights of a sum over counts.
 

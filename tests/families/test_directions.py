@@ -1,0 +1,149 @@
+"""Von Mises and von Mises–Fisher distributions against mpmath and scipy."""
+
+import jax
+import jax.numpy as jnp
+import mpmath
+import numpy as np
+import pytest
+from scipy import stats
+
+import expfam as ef
+from tests.families.reference import BAR, DIGITS, assert_exact, exact, relative_error
+from tests.registry import CLOSE, EXACT, FLOAT32
+
+ANGLES = ef.VonMises()
+KAPPAS = [1e-6, 0.5, 10.0, 1e4, 1e6]
+
+each_kappa = pytest.mark.parametrize("kappa", KAPPAS)
+each_size = pytest.mark.parametrize("size", [2, 3, 100, 1000])
+
+
+def point(size, kappa):
+    family = ef.VonMisesFisher(size)
+    direction = np.random.default_rng(0).normal(size=size)
+    params = family.from_direction_concentration(jnp.asarray(direction), kappa)
+    return family, params, mpmath.sqrt(sum(x * x for x in exact(params.coords)))
+
+
+def log_normalizer(size, kappa):
+    v = mpmath.mpf(size) / 2 - 1
+    bessel = mpmath.log(mpmath.besseli(v, kappa))
+    return mpmath.loggamma(v + 1) + v * mpmath.log(2 / kappa) + bessel
+
+
+def mean_length(size, kappa):
+    v = mpmath.mpf(size) / 2
+    return mpmath.besseli(v, kappa) / mpmath.besseli(v - 1, kappa)
+
+
+@each_size
+@each_kappa
+def test_log_normalizer_and_means(size, kappa):
+    with mpmath.workdps(DIGITS):
+        family, params, k = point(size, kappa)
+        assert_exact([family.log_normalizer(params)], [log_normalizer(size, k)])
+        means = family.to_mean(params)
+        length = mpmath.sqrt(sum(x * x for x in exact(means.coords)))
+        assert relative_error(length, mean_length(size, k)) < BAR
+
+
+@each_size
+@each_kappa
+def test_natural_coordinates_of_means(size, kappa):
+    with mpmath.workdps(DIGITS):
+        family, params, _ = point(size, kappa)
+        means = family.to_mean(params)
+        found = family.direction_concentration(family.to_natural(means))[1]
+        wanted = mpmath.sqrt(sum(x * x for x in exact(means.coords)))
+        assert relative_error(mean_length(size, exact(found)), wanted) < BAR
+
+
+@each_size
+@each_kappa
+def test_divergence_of_close_pairs(size, kappa):
+    with mpmath.workdps(DIGITS):
+        family, p, k = point(size, kappa)
+        q = p * jnp.asarray(1 + 1e-4, p.coords.dtype)
+        inner = sum(a * (b - a) for a, b in zip(exact(p.coords), exact(q.coords), strict=True))
+        other = mpmath.sqrt(sum(x * x for x in exact(q.coords)))
+        expected = log_normalizer(size, other) - log_normalizer(size, k)
+        expected -= mean_length(size, k) / k * inner
+        bar = 1e-4 if FLOAT32 else 1e-9
+        # From 10⁵ on, rounding of the coordinates turns the direction by what counts in float32.
+        if not (FLOAT32 and kappa > 1e5):
+            assert relative_error(family.kl_divergence(p, q), expected) < bar
+
+
+@each_size
+def test_the_uniform_distribution(size):
+    family = ef.VonMisesFisher(size)
+    params = ef.Natural(jnp.zeros(size))
+    assert family.log_normalizer(params) == 0
+    np.testing.assert_array_equal(family.to_mean(params).coords, np.zeros(size))
+    np.testing.assert_array_equal(family.to_natural(ef.Mean(jnp.zeros(size))).coords, 0)
+    if size < 10:
+        fisher = family.fisher_information(params)
+        np.testing.assert_allclose(fisher, np.eye(size) / size, rtol=EXACT, atol=EXACT)
+    x = jnp.eye(size)[0]
+    np.testing.assert_allclose(family.entropy(params), -family.log_density(params, x), rtol=EXACT)
+
+
+@pytest.mark.parametrize("kappa", [0.3, 20.0, 1e4])
+def test_densities_are_those_of_scipy(kappa):
+    family, params, _ = point(3, kappa)
+    direction, _ = family.direction_concentration(params)
+    mu = np.asarray(direction, float)
+    reference = stats.vonmises_fisher(mu / np.linalg.norm(mu), kappa)
+    x = reference.rvs(20, random_state=0)
+    x = (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(params.coords.dtype)
+    expected = reference.logpdf(x.astype(float) / np.linalg.norm(x.astype(float), axis=1)[:, None])
+    np.testing.assert_allclose(
+        family.log_density(params, jnp.asarray(x)), expected, rtol=CLOSE, atol=CLOSE
+    )
+    np.testing.assert_allclose(family.entropy(params), reference.entropy(), rtol=CLOSE)
+
+
+@pytest.mark.parametrize("kappa", [0.0, 5.0, 1e5])
+def test_draws_on_the_sphere(kappa):
+    family, params, _ = point(3, kappa)
+    draws = family.sample(jax.random.key(0), params, (20_000,))
+    assert family.support.contains(draws)
+    direction, _ = family.direction_concentration(params)
+    axis = np.asarray(direction, float) if kappa else np.array([1.0, 0.0, 0.0])
+    # 1 − w of the sphere in three dimensions has a truncated exponential distribution
+    gaps = np.asarray(draws, float) - axis
+    depth = np.sum(gaps * gaps, axis=1) / 2
+    reference = stats.truncexpon(2 * kappa, scale=1 / kappa) if kappa else stats.uniform(0, 2)
+    assert stats.kstest(depth, reference.cdf).pvalue > 1e-4
+
+
+@pytest.mark.parametrize(("size", "kappa"), [(50, 20.0), (1000, 300.0)])
+def test_draws_in_many_dimensions_have_the_mean(size, kappa):
+    family, params, _ = point(size, kappa)
+    draws = np.asarray(family.sample(jax.random.key(0), params, (2000,)), float)
+    direction, _ = family.direction_concentration(params)
+    along = draws @ np.asarray(direction, float)
+    mean = np.linalg.norm(family.to_mean(params).coords)
+    assert abs(along.mean() - mean) < 5 * along.std() / 2000**0.5
+
+
+@pytest.mark.parametrize("kappa", [0.5, 5.0, 500.0])
+def test_angles_are_those_of_scipy(kappa):
+    params = ANGLES.from_angle_concentration(1.0, kappa)
+    reference = stats.vonmises(kappa, loc=1.0)
+    x = np.linspace(0.5, 1.5, 7)
+    np.testing.assert_allclose(
+        ANGLES.log_density(params, jnp.asarray(x)), reference.logpdf(x), rtol=CLOSE, atol=CLOSE
+    )
+    np.testing.assert_allclose(ANGLES.entropy(params), reference.entropy(), rtol=CLOSE)
+    np.testing.assert_allclose(ANGLES.angle_concentration(params), [1.0, kappa], rtol=CLOSE)
+    draws = np.asarray(ANGLES.sample(jax.random.key(0), params, (20_000,)), float)
+    assert np.all(np.abs(draws) <= np.pi + 1e-6)
+    turned = np.mod(draws - 1 + np.pi, 2 * np.pi) - np.pi
+    assert stats.kstest(turned, stats.vonmises(kappa).cdf).pvalue > 1e-4
+
+
+def test_angles_without_concentration():
+    params = ANGLES.from_angle_concentration(0.0, 0.0)
+    np.testing.assert_allclose(ANGLES.entropy(params), np.log(2 * np.pi), rtol=EXACT)
+    np.testing.assert_allclose(ANGLES.fisher_information(params), np.eye(2) / 2, atol=EXACT)

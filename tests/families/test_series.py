@@ -1,0 +1,143 @@
+"""Logarithmic and Conway–Maxwell–Poisson distributions against sums in many digits."""
+
+import jax
+import jax.numpy as jnp
+import mpmath
+import numpy as np
+import pytest
+from scipy import stats
+
+import expfam as ef
+from tests.families.reference import DIGITS, assert_exact, cells_of, exact, relative_error
+from tests.registry import CLOSE, FLOAT32
+
+LOGARITHMIC, CONWAY = ef.Logarithmic(), ef.ConwayMaxwellPoisson()
+
+
+@pytest.mark.parametrize("theta", [-1e-16, -1e-8, -1e-3, -0.1, -1.0, -2.5, -20.0])
+def test_logarithmic_near_its_edges(theta):
+    params = ef.Natural(jnp.asarray(theta))
+    means = LOGARITHMIC.to_mean(params)
+    with mpmath.workdps(2 * DIGITS):
+        t = exact(params.coords)
+        p, q = mpmath.exp(t), -mpmath.expm1(t)
+        normalizer = -mpmath.log(q)
+        mean = p / q / normalizer
+        values = [
+            LOGARITHMIC.log_normalizer(params),
+            means.coords,
+            LOGARITHMIC.fisher_information(params)[0, 0],
+            *LOGARITHMIC.log_density(params, jnp.array([1, 5])),
+        ]
+        densities = [t - mpmath.log(normalizer), 5 * t - mpmath.log(5 * normalizer)]
+        assert_exact(values, [mpmath.log(normalizer), mean, mean * (1 / q - mean), *densities])
+        if not (FLOAT32 and theta < -10):  # where the mean rounds to 1
+            found = exact(LOGARITHMIC.to_natural(means).coords)
+            p, q = mpmath.exp(found), -mpmath.expm1(found)
+            assert_exact([means.coords], [-p / q / mpmath.log(q)])
+
+
+@pytest.mark.parametrize("theta", [-0.01, -1.0, -5.0])
+def test_logarithmic_entropy(theta):
+    params = ef.Natural(jnp.asarray(theta))
+    with mpmath.workdps(25):
+        t = exact(params.coords)
+        normalizer = -mpmath.log(-mpmath.expm1(t))
+        masses = [mpmath.exp(t * x) / x / normalizer for x in range(1, int(-60 / theta) + 3)]
+        assert_exact([LOGARITHMIC.entropy(params)], [-sum(p * mpmath.log(p) for p in masses)])
+
+
+@pytest.mark.parametrize("p", [0.01, 0.9])
+def test_logarithmic_draws(p):
+    params = LOGARITHMIC.from_probability(p)
+    draws = np.asarray(LOGARITHMIC.sample(jax.random.key(0), params, (20_000,)))
+    assert LOGARITHMIC.support.contains(jnp.asarray(draws))
+    assert stats.chisquare(*cells_of(stats.logser(p), draws)).pvalue > 1e-4
+
+
+PAIRS = [
+    (5.0, 0.01),
+    (500.0, 0.05),
+    (1e4, 0.01),
+    (1e4, 1.0),
+    (1e4, 50.0),
+    (3.0, 50.0),
+    (100.0, 0.1),
+    (1e-3, 2.0),
+]
+
+
+def long_sums(params):
+    """Masses, and both statistics, at all counts that matter, in 80-bit numbers."""
+    theta, nu = np.longdouble(params.coords.count), -np.longdouble(params.coords.log_factorial)
+    rate = float(np.exp(theta / nu))
+    x = np.arange(int(rate + 14 * (rate / nu) ** 0.5 + 80 / nu + 60)).astype(np.longdouble)
+    logs = np.concatenate([[0], np.cumsum(np.log(x[1:]))])
+    powers = theta * x - nu * logs
+    top = powers.max()
+    masses = np.exp(powers - top)
+    # from the smallest on, so that log(1 + small) is kept
+    rest = np.sort(masses)[:-1].sum()
+    return masses / masses.sum(), x, logs, top + np.log1p(rest)
+
+
+@pytest.mark.parametrize(("rate", "dispersion"), PAIRS)
+def test_conway_maxwell_poisson_without_truncation(rate, dispersion):
+    params = CONWAY.from_rate_dispersion(rate, dispersion)
+    masses, x, logs, psi = long_sums(params)
+    means = CONWAY.to_mean(params).coords
+    pairs = [
+        (CONWAY.log_normalizer(params), psi),
+        (means.count, masses @ x),
+        (means.log_factorial, masses @ logs),
+    ]
+    for value, expected in pairs:
+        assert abs(float(value / expected) - 1) <= (1e-5 if FLOAT32 else 1e-12)
+    # in units of the standard deviations; the statistics are nearly proportional
+    counts, factorials = x - masses @ x, logs - masses @ logs
+    variances = np.array(
+        [
+            [masses @ counts**2, masses @ (counts * factorials)],
+            [masses @ (counts * factorials), masses @ factorials**2],
+        ],
+        float,
+    )
+    bar = 1e-4 if FLOAT32 else 1e-11
+    np.testing.assert_allclose(CONWAY.fisher_information(params), variances, rtol=bar)
+
+
+@pytest.mark.parametrize(("rate", "dispersion"), PAIRS)
+def test_conway_maxwell_poisson_densities_and_entropy(rate, dispersion):
+    params = CONWAY.from_rate_dispersion(rate, dispersion)
+    masses = long_sums(params)[0].astype(float)
+    first = int(max(0, rate - 3 * (rate / dispersion) ** 0.5))
+    counts = np.arange(first, first + 4)
+    expected = np.log(masses[counts])
+    np.testing.assert_allclose(
+        CONWAY.log_density(params, jnp.asarray(counts)), expected, rtol=CLOSE, atol=CLOSE
+    )
+    present = masses[masses > 0]
+    entropy = -np.sum(present * np.log(present))
+    np.testing.assert_allclose(CONWAY.entropy(params), entropy, rtol=CLOSE)
+
+
+def test_conway_maxwell_poisson_with_dispersion_one_is_poisson():
+    params = CONWAY.from_rate_dispersion(3.0, 1.0)
+    counts = np.array([0, 2, 10])
+    expected = stats.poisson(3.0).logpmf(counts)
+    np.testing.assert_allclose(CONWAY.log_density(params, jnp.asarray(counts)), expected, CLOSE)
+    back = CONWAY.to_natural(CONWAY.to_mean(params))
+    np.testing.assert_allclose(CONWAY.rate_dispersion(back), [3, 1], rtol=CLOSE)
+    assert relative_error(CONWAY.to_mean(params).coords.count, exact(3.0)) < CLOSE
+
+
+@pytest.mark.parametrize(("rate", "dispersion"), [(5.0, 0.05), (3.0, 30.0), (40.0, 2.0), (0.3, 1)])
+def test_conway_maxwell_poisson_draws(rate, dispersion):
+    params = CONWAY.from_rate_dispersion(rate, dispersion)
+    draws = np.asarray(CONWAY.sample(jax.random.key(0), params, (20_000,)))
+    masses = long_sums(params)[0].astype(float)
+    reference = stats.rv_discrete(values=(np.arange(len(masses)), masses / masses.sum()))
+    if np.max(masses) < 0.99:
+        assert stats.chisquare(*cells_of(reference, draws)).pvalue > 1e-4
+    else:
+        np.testing.assert_allclose(draws.mean(), masses @ np.arange(len(masses)), rtol=1e-3)
