@@ -365,6 +365,33 @@ def infinite_counts():
     POISSON.log_density(rate(), jnp.array(jnp.inf))
 
 
+NEW = {
+    "gamma_zero": (ef.Gamma(), [1.0, 0.0], "positive, finite real numbers", "0.0 at (1,)"),
+    "exponential_negative": (ef.Exponential(), [-1.0], "not negative", "-1.0 at (0,)"),
+    "beta_one": (ef.Beta(), [0.5, 1.0], "strictly between 0 and 1", "1.0 at (1,)"),
+    "dirichlet_sum": (ef.Dirichlet(2), [[0.5, 0.6]], "positive real numbers that sum to 1", "(0,)"),
+    "sphere_length": (ef.VonMisesFisher(2), [[1.0, 1.0]], "real vectors of length 1", "at (0,)"),
+    "binomial_above": (ef.Binomial(3), [3, 4], "counts 0 … 3", "the first 4 at (1,)"),
+    "multinomial_total": (ef.Multinomial(3, 2), [[1, 1]], "counts that sum to 3", "[1 1] at (0,)"),
+    "logarithmic_zero": (ef.Logarithmic(), [0], "counts 1, 2, 3, …", "the first 0 at (0,)"),
+    "wishart_indefinite": (ef.Wishart(2), [[[1.0, 2.0], [2.0, 1.0]]], "positive definite", "(0,)"),
+}
+
+for name, (family, values, kind, first) in NEW.items():
+
+    def case(family=family, values=values):
+        family.maximum_likelihood(jnp.asarray(values))
+
+    case.__name__ = name
+    owner = f"{type(family).__name__}.maximum_likelihood: `xs` must be"
+    refused(ValueError, owner, kind, first)(case)
+
+
+@refused(TypeError, "Gamma.log_density: `x` must be positive", "of a floating-point type", "int")
+def integers_for_positive_numbers():
+    ef.Gamma().log_density(ef.Gamma().from_shape_rate(1.0, 1.0), jnp.array(1))
+
+
 for name, values in {
     "negative": [1.0, -1.0, 1.0, 1.0, 1.0, 1.0],
     "nan": [1.0, np.nan, 1.0, 1.0, 1.0, 1.0],
@@ -427,6 +454,31 @@ def structure_by_name():
 @refused(TypeError, "Normal: `structure` must be a covariance structure", "Diagonal")
 def structure_without_brackets():
     ef.Normal(2, ef.Diagonal)
+
+
+for name, build, message in [
+    ("binomial", lambda: ef.Binomial(0), "Binomial: `n_trials` must be an integer of at least 1"),
+    ("multinomial", lambda: ef.Multinomial(2, 0), "Multinomial: `n_categories` must be an integer"),
+    ("negative_binomial", lambda: ef.NegativeBinomial(-1.0), "`count` must be a positive number"),
+    ("dirichlet", lambda: ef.Dirichlet(1), "Dirichlet: `size` must be an integer of at least 2"),
+    ("sphere", lambda: ef.VonMisesFisher(1), "VonMisesFisher: `size` must be an integer of at"),
+    ("wishart", lambda: ef.Wishart(0), "Wishart: `size` must be an integer of at least 1"),
+    ("gamma", lambda: ef.Gamma().from_shape_rate(0.0, 1.0), "`shape` and `rate` must be positive"),
+    ("beta", lambda: ef.Beta().from_concentration(1.0, -1.0), "`alpha` and `beta` must be positi"),
+    ("freedom", lambda: ef.Wishart(3).from_scale_freedom(jnp.eye(3), 2.0), "`freedom` more than 2"),
+    (
+        "dirichlet_shape",
+        lambda: ef.Dirichlet(3).from_concentration(jnp.ones(2)),
+        "`concentration` must have shape (3,), but has shape (2,)",
+    ),
+    (
+        "direction",
+        lambda: ef.VonMisesFisher(3).from_direction_concentration(jnp.zeros(3), 1.0),
+        "`direction` must be finite and not zero",
+    ),
+]:
+    build.__name__ = f"bad_parameter_of_{name}"
+    refused(ValueError, message)(build)
 
 
 @refused(ValueError, "Categorical: `n_categories` must be an integer of at least 1, but is 0")
@@ -548,6 +600,10 @@ DEGENERATE = {
     "a_dependent_column": (NORMAL, np.column_stack([ROWS[:, :2], ROWS[:, 0] + ROWS[:, 1]])),
     "only_zero_counts": (POISSON, np.zeros(4, int)),
     "only_ones": (BERNOULLI, np.ones(4, int)),
+    "equal_positive_rows": (ef.Gamma(), np.full(4, 0.3)),
+    "equal_waiting_times": (ef.InverseGaussian(), np.full(4, 0.3)),
+    "only_failures": (ef.Binomial(3), np.zeros(4, int)),
+    "only_single_counts": (ef.Logarithmic(), np.ones(4, int)),
     "a_missing_category": (CATEGORICAL, np.array([0, 1, 2])),
     "a_missing_first_category": (CATEGORICAL, np.array([1, 2, 3])),
 }

@@ -37,6 +37,6 @@ def cells_of(reference, draws, n_cells=12):
     cells = np.diff(np.concatenate([[0], reference.cdf(edges), [1]]))
     counts = np.bincount(np.searchsorted(edges, draws), minlength=len(cells))
     kept = cells * len(draws) > 5
-    return np.append(counts[kept], counts[~kept].sum()), len(draws) * np.append(
-        cells[kept], cells[~kept].sum()
-    )
+    rest = [[values[~kept].sum()] if cells[~kept].sum() > 0 else [] for values in (counts, cells)]
+    observed, expected = np.append(counts[kept], rest[0]), np.append(cells[kept], rest[1])
+    return observed, expected / expected.sum() * observed.sum()

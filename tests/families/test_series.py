@@ -69,7 +69,8 @@ PAIRS = [
 
 def long_sums(params):
     """Masses, and both statistics, at all counts that matter, in 80-bit numbers."""
-    theta, nu = np.longdouble(params.coords.count), -np.longdouble(params.coords.log_factorial)
+    theta, nu = params.coords.count, -params.coords.log_factorial
+    theta, nu = np.longdouble(float(theta)), np.longdouble(float(nu))
     rate = float(np.exp(theta / nu))
     x = np.arange(int(rate + 14 * (rate / nu) ** 0.5 + 80 / nu + 60)).astype(np.longdouble)
     logs = np.concatenate([[0], np.cumsum(np.log(x[1:]))])
@@ -92,7 +93,9 @@ def test_conway_maxwell_poisson_without_truncation(rate, dispersion):
         (means.log_factorial, masses @ logs),
     ]
     for value, expected in pairs:
-        assert abs(float(value / expected) - 1) <= (1e-5 if FLOAT32 else 1e-12)
+        assert abs(float(np.longdouble(float(value)) / expected) - 1) <= (
+            1e-5 if FLOAT32 else 1e-12
+        )
     # in units of the standard deviations; the statistics are nearly proportional
     counts, factorials = x - masses @ x, logs - masses @ logs
     variances = np.array(
@@ -131,7 +134,9 @@ def test_conway_maxwell_poisson_with_dispersion_one_is_poisson():
     assert relative_error(CONWAY.to_mean(params).coords.count, exact(3.0)) < CLOSE
 
 
-@pytest.mark.parametrize(("rate", "dispersion"), [(5.0, 0.05), (3.0, 30.0), (40.0, 2.0), (0.3, 1)])
+@pytest.mark.parametrize(
+    ("rate", "dispersion"), [(5.0, 0.05), (3.0, 30.0), (40.0, 2.0), (0.3, 1.0)]
+)
 def test_conway_maxwell_poisson_draws(rate, dispersion):
     params = CONWAY.from_rate_dispersion(rate, dispersion)
     draws = np.asarray(CONWAY.sample(jax.random.key(0), params, (20_000,)))

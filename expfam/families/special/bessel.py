@@ -18,6 +18,7 @@ from typing import NamedTuple, final
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 _HALF_LOG_2_PI = 0.9189385332046727
@@ -49,17 +50,17 @@ def bessel(order: float, square: Float[Array, ""]) -> Bessel:
     """The functions of order v ≥ 0, at a given κ²."""
     steps = max(0, -int((order - _ORDER) // 1))
     state = _debye(order + steps, square, False)
-    for n in range(steps, 0, -1):
-        state = _down(order + n - 1, square, state)
     if not steps:
         return state
+    orders = jnp.asarray([order + n for n in reversed(range(steps))], square.dtype)
+    state = jax.lax.scan(lambda above, v: (_down(v, square, above), None), state, orders)[0]
     far = _debye(order + 1 if order < 1 else order, square, True)
     if order < 1:
         far = _down(order, square, far)
     return jax.tree.map(lambda a, b: jnp.where(square > _FAR**2, a, b), far, state)
 
 
-def _down(v: float, square: Array, above: Bessel) -> Bessel:
+def _down(v: Array | float, square: Array, above: Bessel) -> Bessel:
     # From order v + 1 to v. The slope is r'_v = r_v² (2(v + 1)/κ² − r'_(v+1)); the deficit
     # c_v = (2(v + 1) − c_(v+1)) r_v; and κ (r_(v+1) − r_v) = c_v − c_(v+1).
     twice = 2 * (v + 1)
@@ -90,16 +91,15 @@ def _debye(order: float, square: Array, far: bool) -> Bessel:
 
 def _corrections(order: float, s: Array, far: bool) -> tuple[Array, Array, Array]:
     # C(s) and its first two derivatives
-    series = _LOGS if far else _QUOTIENTS
+    # All terms Vᵏ together are one polynomial in p.
+    scales = float(order) ** -np.arange(1.0, _TERMS + 1)
+    polynomial = scales @ (_LOGS if far else _QUOTIENTS)
 
     def correction(s: Array) -> Array:
         p = 1 / (1 + s)
         total = jnp.zeros_like(s)
-        for k, coefficients in reversed(list(enumerate(series, start=1))):
-            polynomial = jnp.zeros_like(s)
-            for a in coefficients[::-1]:
-                polynomial = polynomial * p + a * float(order) ** -k
-            total = total + polynomial
+        for a in polynomial[::-1]:
+            total = total * p + float(a)
         return -0.5 * jnp.log1p(s) + (total + _stirling(order) if far else -s * p * total)
 
     def slope(s: Array) -> Array:
@@ -120,7 +120,7 @@ def _root(square: Array) -> Array:
     return jnp.where(positive, jnp.sqrt(jnp.where(positive, square, 1)), 0)
 
 
-def _debye_polynomials(terms: int) -> tuple[list[list[float]], list[list[float]]]:
+def _debye_polynomials(terms: int) -> tuple[np.ndarray, np.ndarray]:
     # 1. U_(k+1) = ½ p²(1 − p²) U_k' + ⅛ ∫₀ᵖ (1 − 5t²) U_k dt, exactly (A. & S. 9.3.10).
     # 2. Σ D_k/Vᵏ = log Σ U_k/Vᵏ: k D_k = k U_k − Σ_j j D_j U_(k−j).
     # 3. D_k(p) − D_k(1) = −(1 − p) Q_k(p): the coefficients of Q_k are sums of those above them.
@@ -141,11 +141,8 @@ def _debye_polynomials(terms: int) -> tuple[list[list[float]], list[list[float]]
                 for m, b in enumerate(polynomials[k - j][: size - i] if a else []):
                     own[i + m] -= j * a * b
         logs.append([a / k for a in own])
-    pairs = list(enumerate(logs[1:], start=1))
-    return (
-        [[float(a) for a in d[: 3 * k + 1]] for k, d in pairs],
-        [[float(sum(d[i + 1 :])) for i in range(3 * k)] for k, d in pairs],
-    )
+    quotients = [[sum(d[i + 1 :]) for i in range(size)] for d in logs[1:]]
+    return np.array(logs[1:], float), np.array(quotients, float)
 
 
 _LOGS, _QUOTIENTS = _debye_polynomials(_TERMS)
