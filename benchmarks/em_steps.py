@@ -1,0 +1,276 @@
+"""Time of an EM step against scikit-learn and against EM written by hand, from the same start.
+
+Prints, for each model and precision, milliseconds per step of this library, of scikit-learn, and of
+a batched JAX program written for that one model, with the mean log-likelihood that each has after
+the steps: the ratios mean something only where these agree. All three run by turns in one process;
+times are medians. Also prints the time of the first call, which compiles. `--json` writes the same
+to a file.
+
+    python benchmarks/em_steps.py [--rows 100000] [--steps 10] [--rounds 5] [--json FILE]
+"""
+
+import argparse
+import json
+import statistics
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from sklearn.decomposition import FactorAnalysis
+from sklearn.mixture import GaussianMixture
+
+import expfam as ef
+
+LOG_2_PI = float(np.log(2 * np.pi))
+
+
+def blobs(n: int, dim: int, k: int) -> np.ndarray:
+    """Standardized rows of overlapping clusters."""
+    rng = np.random.default_rng(0)
+    centers = 2 * rng.normal(size=(k, dim))
+    rows = centers[rng.integers(0, k, n)] + rng.normal(size=(n, dim))
+    return (rows - rows.mean(axis=0)) / rows.std(axis=0)
+
+
+def low_rank(n: int, p: int, d: int, k: int) -> np.ndarray:
+    """Standardized rows of clusters in d dimensions, seen in p."""
+    rng = np.random.default_rng(1)
+    latent = blobs(n, d, k)
+    rows = latent @ rng.normal(size=(d, p)) + rng.uniform(0.5, 1.5, p) * rng.normal(size=(n, p))
+    return (rows - rows.mean(axis=0)) / rows.std(axis=0)
+
+
+def normal_moments(weights: Any, means: Any, covariances: Any, xs: Any) -> tuple[Any, Any]:
+    """Mean log-likelihood and responsibilities of a Gaussian mixture, batched by hand."""
+    factors = jnp.linalg.cholesky(covariances)
+    eye = jnp.eye(xs.shape[1], dtype=xs.dtype)
+    inverse = jax.vmap(lambda f: jax.scipy.linalg.solve_triangular(f, eye, lower=True))(factors)
+    offsets = jnp.einsum("kij,kj->ki", inverse, means)
+    residuals = jnp.einsum("nj,kij->kni", xs, inverse) - offsets[:, None]
+    logs = jnp.log(weights)[:, None] - 0.5 * (residuals**2).sum(-1)
+    logs = logs + jnp.log(jnp.diagonal(inverse, axis1=1, axis2=2)).sum(-1)[:, None]
+    totals = jax.nn.logsumexp(logs, axis=0)
+    return totals.mean() - 0.5 * xs.shape[1] * LOG_2_PI, jnp.exp(logs - totals)
+
+
+@jax.jit
+def mixture_by_hand(state: Any, xs: Any) -> Any:
+    """One EM step of a Gaussian mixture with full covariances."""
+    _, shares = normal_moments(*state, xs)
+    counts = shares.sum(axis=1)
+    means = shares @ xs / counts[:, None]
+    second = jnp.einsum("kn,ni,nj->kij", shares, xs, xs, optimize="optimal")
+    covariances = second / counts[:, None, None] - means[:, :, None] * means[:, None]
+    return counts / xs.shape[0], means, covariances
+
+
+@jax.jit
+def hmog_by_hand(state: Any, xs: Any) -> Any:
+    """One EM step of an HMoG with diagonal noise, without whitening."""
+    weights, latent_means, latent_covariances, loadings, mean, noise = state
+    n = xs.shape[0]
+    scores = (xs - mean) @ (loadings / noise[:, None])
+    gram = loadings.T @ (loadings / noise[:, None])
+    precisions = jnp.linalg.inv(latent_covariances)
+    spreads = jnp.linalg.inv(precisions + gram)
+    pulls = jnp.einsum("kij,kj->ki", precisions, latent_means)
+    centers = jnp.einsum("kij,knj->kni", spreads, scores[None] + pulls[:, None])
+    quadratic = jnp.einsum("kni,kni->kn", centers, scores[None] + pulls[:, None])
+    constant = jnp.linalg.slogdet(spreads)[1] + jnp.linalg.slogdet(precisions)[1]
+    constant = 0.5 * (constant - jnp.einsum("ki,ki->k", latent_means, pulls))
+    shares = jax.nn.softmax((jnp.log(weights) + constant)[:, None] + 0.5 * quadratic, axis=0)
+    counts = shares.sum(axis=1)
+    weighted = shares[..., None] * centers
+    first = weighted.sum(axis=1)
+    second = jnp.einsum("kni,knj->kij", weighted, centers) + counts[:, None, None] * spreads
+    means = first / counts[:, None]
+    covariances = second / counts[:, None, None] - means[:, :, None] * means[:, None]
+    posterior = weighted.sum(axis=0)
+    center, total = posterior.mean(axis=0), second.sum(axis=0) / n
+    middle = xs.mean(axis=0)
+    cross = xs.T @ posterior / n - jnp.outer(middle, center)
+    loadings = jnp.linalg.solve(total - jnp.outer(center, center), cross.T).T
+    noise = (xs**2).mean(axis=0) - middle**2 - (loadings * cross).sum(axis=1)
+    return counts / n, means, covariances, loadings, middle - loadings @ center, noise
+
+
+@jax.jit
+def hmog_likelihood(state: Any, xs: Any) -> Any:
+    """Mean log-likelihood of an HMoG, from the explicit mixture."""
+    weights, means, covariances, loadings, mean, noise = state
+    observed = loadings @ covariances @ loadings.T + jnp.diag(noise)
+    return normal_moments(weights, means @ loadings.T + mean, observed, xs)[0]
+
+
+def loop(step: Callable[..., Any], steps: int) -> Callable[[Any, Any], Any]:
+    """A plain Python loop over steps."""
+
+    def run(state: Any, xs: Any) -> Any:
+        for _ in range(steps):
+            state = step(state, xs)
+        return jax.block_until_ready(state)
+
+    return run
+
+
+def by_turns(runs: dict[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
+    """Median seconds of each run."""
+    times: dict[str, list[float]] = {name: [] for name in runs}
+    for run in runs.values():
+        run()
+    for _ in range(rounds):
+        for name, run in runs.items():
+            start = time.perf_counter()
+            run()
+            times[name].append(time.perf_counter() - start)
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
+def first_call(model: Any, params: Any, xs: Any) -> float:
+    """Seconds of tracing and compiling an EM step."""
+    jax.clear_caches()
+    start = time.perf_counter()
+    jax.block_until_ready(model.expectation_maximization(params, xs).coords)
+    return time.perf_counter() - start
+
+
+def mixtures(rows: np.ndarray, k: int, steps: int, rounds: int, kind: str) -> dict[str, Any]:
+    """A Gaussian mixture, from the clusters of the library's own start."""
+    structure, varying = {
+        "full": (ef.PositiveDefinite(), None),
+        "diag": (ef.Diagonal(), None),
+        "spherical": (ef.Scale(), None),
+        "tied": (ef.PositiveDefinite(), ef.Identity()),
+    }[kind]
+    xs = jnp.asarray(rows)
+    model = ef.Mixture(ef.Normal(rows.shape[1], structure), k, varying)
+    params = model.initialize_from_sample(jax.random.key(0), xs)
+    compile_time = first_call(model, params, xs)
+    moments = jax.vmap(model.component.mean_covariance)(model.components(params))
+    weights, means, covariances = (np.asarray(a) for a in (model.weights(params), *moments))
+    inverse = np.linalg.inv(covariances)
+    precisions = {
+        "full": inverse,
+        "diag": np.diagonal(inverse, axis1=1, axis2=2),
+        "spherical": inverse[:, 0, 0],
+        "tied": inverse[0],
+    }[kind]
+    peer = GaussianMixture(k, covariance_type=kind, max_iter=steps, tol=0.0, reg_covar=0.0)
+    peer.set_params(
+        weights_init=weights.astype(float) / weights.sum(dtype=float),
+        means_init=means,
+        precisions_init=precisions,
+    )
+    runs = {
+        "expfam": lambda: loop(model.expectation_maximization, steps)(params, xs),
+        "scikit-learn": lambda: peer.fit(rows),
+    }
+    likelihoods = {
+        "expfam": float(model.average_log_observable_density(runs["expfam"](), xs)),
+        "scikit-learn": float(runs["scikit-learn"]().score(rows)),
+    }
+    if kind == "full":
+        state = tuple(jnp.asarray(a) for a in (weights, means, covariances))
+        runs["by hand"] = lambda: loop(mixture_by_hand, steps)(state, xs)
+        likelihoods["by hand"] = float(normal_moments(*runs["by hand"](), xs)[0])
+    return result(runs, likelihoods, rounds, steps, compile_time)
+
+
+def hierarchical(rows: np.ndarray, d: int, k: int, steps: int, rounds: int) -> dict[str, Any]:
+    """An HMoG with diagonal noise."""
+    xs = jnp.asarray(rows)
+    model = ef.analytic_hmog(rows.shape[1], ef.Diagonal(), d, k)
+    params = model.initialize_from_sample(jax.random.key(0), xs)
+    compile_time = first_call(model, params, xs)
+    found = model.parameters(params)
+    state = (found.weights, found.latent_means, found.latent_covariances)
+    state = (*state, found.loadings, found.mean, jnp.diag(found.noise))
+    gradient = jax.jit(
+        jax.value_and_grad(lambda p: model.average_log_observable_density(ef.Natural(p), xs))
+    )
+    runs = {
+        "expfam": lambda: loop(model.expectation_maximization, steps)(params, xs),
+        "by hand": lambda: loop(hmog_by_hand, steps)(state, xs),
+        "gradient": lambda: [jax.block_until_ready(gradient(params.coords)) for _ in range(steps)],
+    }
+    likelihoods = {
+        "expfam": float(model.average_log_observable_density(runs["expfam"](), xs)),
+        "by hand": float(hmog_likelihood(runs["by hand"](), xs)),
+    }
+    return result(runs, likelihoods, rounds, steps, compile_time)
+
+
+def factors(rows: np.ndarray, d: int, rounds: int) -> dict[str, Any]:
+    """Whole fits of factor analysis to the same likelihood."""
+    xs = jnp.asarray(rows)
+    model = ef.factor_analysis(rows.shape[1], d)
+    peer = FactorAnalysis(d, tol=1e-3, max_iter=2000, svd_method="lapack")
+    method = ef.EM(max_steps=1000, tolerance=1e-7)
+    runs = {
+        "expfam": lambda: ef.fit(model, xs, key=jax.random.key(0), method=method),
+        "scikit-learn": lambda: peer.fit(rows),
+    }
+    likelihoods = {
+        "expfam": runs["expfam"]().log_likelihood,
+        "scikit-learn": float(runs["scikit-learn"]().score(rows)),
+    }
+    return result(runs, likelihoods, rounds, 1, float("nan"))
+
+
+def result(
+    runs: dict[str, Any], likelihoods: dict[str, float], rounds: int, steps: int, first: float
+) -> dict[str, Any]:
+    """Milliseconds a step, likelihoods, and the time of the first call."""
+    times = {name: 1e3 * t / steps for name, t in by_turns(runs, rounds).items()}
+    return {"milliseconds": times, "log_likelihood": likelihoods, "first_call_seconds": first}
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=100_000)
+    parser.add_argument("--steps", type=int, default=10)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    warnings.simplefilter("ignore")
+    n, steps, rounds = options.rows, options.steps, options.rounds
+    print(f"{jax.default_backend()}, JAX {jax.__version__}; milliseconds a step (a fit: FA)")
+    header = f"{'model':34}{'expfam':>9}{'sklearn':>9}{'by hand':>9}{'gradient':>9}"
+    print(f"{header}{'first s':>9}   mean log-likelihoods")
+    table = {}
+    for wide in (False, True):
+        jax.config.update("jax_enable_x64", wide)
+        dtype = np.float64 if wide else np.float32
+        mixed = blobs(n, 20, 10).astype(dtype)
+        thin = low_rank(n // 10, 100, 10, 10).astype(dtype)
+        wider = low_rank(n // 5, 100, 10, 10).astype(dtype)
+        cases: dict[str, Callable[[], Any]] = {
+            f"mixture {kind} N={n} D=20 K=10": lambda kind=kind, mixed=mixed: mixtures(
+                mixed, 10, steps, rounds, kind
+            )
+            for kind in ("full", "diag", "spherical", "tied")
+        }
+        cases[f"HMoG N={n // 10} p=100 d=10 K=10"] = lambda thin=thin: hierarchical(
+            thin, 10, 10, steps, rounds
+        )
+        cases[f"FA N={n // 5} p=100 d=10"] = lambda wider=wider: factors(wider, 10, rounds)
+        for name, case in cases.items():
+            found = table[f"{name} {dtype.__name__}"] = case()
+            times = found["milliseconds"]
+            columns = [times.get(k) for k in ("expfam", "scikit-learn", "by hand", "gradient")]
+            shown = "".join(f"{t:9.1f}" if t else f"{'–':>9}" for t in columns)
+            values = " ".join(f"{v:.5f}" for v in found["log_likelihood"].values())
+            first = found["first_call_seconds"]
+            print(f"{name:34}{shown}{first:9.2f}   {values}  {dtype.__name__}", flush=True)
+    if options.json:
+        options.json.write_text(json.dumps(table, indent=2))
+
+
+if __name__ == "__main__":
+    main()
