@@ -115,7 +115,8 @@ class Beta(AbstractObservedFamily[BetaCoords]):
 
     def _sample(self, key: Key[Array, ""], coords: BetaCoords) -> Array:
         # x = 1/(1 + e^(−d)) for the difference d of the logarithms of two gammas
-        logs = jax.random.loggamma(key, _stack(coords))
+        alpha = _stack(coords)
+        logs = jax.random.loggamma(key, alpha, dtype=alpha.dtype)
         limits = jnp.finfo(logs.dtype)
         return jnp.clip(jax.nn.sigmoid(logs[0] - logs[1]), limits.tiny, 1 - limits.epsneg)
 

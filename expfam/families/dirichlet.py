@@ -25,7 +25,7 @@ from .special.gamma import (
 )
 from .support import Support
 
-_POLISH_STEPS = 12
+_POLISH_STEPS = 24
 
 
 @final
@@ -123,7 +123,7 @@ class Dirichlet(AbstractObservedFamily[Array]):
         return jnp.all((coords > 0) & jnp.isfinite(coords))
 
     def _sample(self, key: Key[Array, ""], coords: Array) -> Array:
-        draws = jax.nn.log_softmax(jax.random.loggamma(key, coords))
+        draws = jax.nn.log_softmax(jax.random.loggamma(key, coords, dtype=coords.dtype))
         return jnp.maximum(jnp.exp(draws), jnp.finfo(draws.dtype).tiny)
 
     def _features(self, x: Array) -> Array:

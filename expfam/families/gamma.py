@@ -126,7 +126,9 @@ class Gamma(AbstractObservedFamily[GammaCoords]):
         return jnp.maximum(jnp.exp(log_draw), jnp.finfo(log_draw.dtype).tiny)
 
     def _sample_logarithm(self, key: Key[Array, ""], coords: GammaCoords) -> Array:
-        return jax.random.loggamma(key, coords.logarithm) - jnp.log(-coords.value)
+        return jax.random.loggamma(key, coords.logarithm, dtype=coords.logarithm.dtype) - jnp.log(
+            -coords.value
+        )
 
     def _mean_logarithm(self, coords: GammaCoords) -> Array:
         return jnp.log(coords.logarithm / -coords.value) - log_gap(coords.logarithm)

@@ -121,7 +121,8 @@ class NegativeBinomial(AbstractObservedFamily[Array]):
     def _sample(self, key: Key[Array, ""], coords: Array) -> Array:
         # a Poisson whose rate has a gamma distribution with mean r (1 − p)/p
         first, second = jax.random.split(key)
-        log_draw = jax.random.loggamma(first, jnp.asarray(self.count, coords.dtype))
+        count = jnp.asarray(self.count, coords.dtype)
+        log_draw = jax.random.loggamma(first, count, dtype=coords.dtype)
         return jax.random.poisson(second, jnp.exp(log_draw) * odds(coords))
 
     def _features(self, x: Array) -> Array:

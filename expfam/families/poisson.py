@@ -86,7 +86,7 @@ class Poisson(AbstractObservedFamily[Array]):
     def _entropy(self, coords: Array) -> Array:
         rate = jnp.exp(coords)
         counts = jnp.arange(_SUM_TERMS, dtype=coords.dtype)
-        logs = counts * coords - gammaln(counts + 1) - rate
+        logs = -factorial_remainder(counts) - deviance(counts, rate)
         exact = -jnp.sum(jnp.exp(logs) * logs)
         inverse = 1 / jnp.maximum(rate, _SUM_BELOW)
         tail = inverse * (1 / 12 + inverse * (1 / 24 + inverse * (19 / 360 + inverse * 9 / 80)))

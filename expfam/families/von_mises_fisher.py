@@ -233,7 +233,8 @@ def sample_depth(size: int, key: Key[Array, ""], kappa: Array) -> Array:
     def propose(state: tuple) -> tuple:
         count, _, key = state
         key, first, second = jax.random.split(key, 3)
-        logs = jax.random.loggamma(first, jnp.full((2,), m / 2, kappa.dtype))
+        shapes = jnp.full((2,), m / 2, kappa.dtype)
+        logs = jax.random.loggamma(first, shapes, dtype=kappa.dtype)
         odds = jnp.exp(logs[0] - logs[1])  # z/(1 − z)
         depth = 2 * b * odds / (1 + b * odds)
         ratio = (origin + (1 - origin) * depth) / scale  # (1 − x₀w)/(1 − x₀²)

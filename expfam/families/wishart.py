@@ -161,7 +161,9 @@ class Wishart(AbstractObservedFamily[WishartCoords]):
         dtype = coords.matrix.dtype
         shapes = coords.log_determinant - jnp.arange(self.size, dtype=dtype) / 2
         smallest = jnp.finfo(dtype).tiny ** 0.5
-        diagonal = jnp.maximum(jnp.exp((jax.random.loggamma(first, shapes) + _LOG_2) / 2), smallest)
+        diagonal = jnp.maximum(
+            jnp.exp((jax.random.loggamma(first, shapes, dtype=dtype) + _LOG_2) / 2), smallest
+        )
         noise = jax.random.normal(second, (self.size, self.size), dtype)
         bartlett = jnp.tril(noise, -1) + jnp.diag(diagonal)
         root = invert_triangular(_factor(coords)).T @ bartlett / 2**0.5

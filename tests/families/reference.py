@@ -9,6 +9,8 @@ from tests.registry import FLOAT32
 BAR = 1e-5 if FLOAT32 else 1e-12
 
 DIGITS = 50
+# The relative precision of the numbers that the tests run in.
+EPSILON = float(np.finfo(np.float32 if FLOAT32 else np.float64).eps)
 
 
 def exact(value):

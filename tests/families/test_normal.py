@@ -106,6 +106,26 @@ def test_maximum_likelihood_is_the_moments(structure, weights):
     np.testing.assert_allclose(matrix, covariance, rtol=0, atol=CLOSE * np.max(covariance))
 
 
+@each
+def test_maximum_likelihood_of_rows_far_from_the_origin(structure):
+    rows = (1e4 + RNG.normal(size=(200, SIZE))).astype(np.float32)
+    family = ef.Normal(SIZE, structure)
+    _, matrix = family.mean_covariance(family.maximum_likelihood(jnp.asarray(rows)))
+    expected, _ = usual(structure, np.cov(rows.T.astype(float), bias=True))
+    np.testing.assert_allclose(matrix, expected, rtol=0, atol=1e-3)
+
+
+@each
+def test_divergence_of_close_pairs(structure):
+    # of a shift by 10⁻⁴ standard deviations along every axis, and nothing else
+    family = ef.Normal(SIZE, structure)
+    _, given = usual(structure, np.eye(SIZE))
+    p = family.from_mean_covariance(jnp.full(SIZE, 2.0), given)
+    q = family.from_mean_covariance(jnp.full(SIZE, 2.0 + 2**-13), given)
+    np.testing.assert_allclose(family.kl_divergence(p, q), SIZE / 2 * 2.0**-26, rtol=1e-4)
+    assert family.kl_divergence(p, p) == 0
+
+
 def test_initialize_from_sample_is_maximum_likelihood():
     family, rows = ef.Normal(SIZE), jnp.asarray(ROWS)
     start = family.initialize_from_sample(jax.random.key(0), rows)

@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 import expfam as ef
-from tests.families.reference import DIGITS, assert_exact, exact
+from tests.families.reference import DIGITS, EPSILON, assert_exact, exact
 from tests.registry import CLOSE, FLOAT32
 
 
@@ -48,7 +48,7 @@ def test_natural_coordinates_of_means(size, freedom):
     params = family.from_scale_freedom(jnp.asarray(scale_of(size)), freedom)
     back = family.to_natural(family.to_mean(params))
     # the gap log |E X| − E log |X| is about d(d + 1)/(2n), of the difference of two numbers
-    bar = max(CLOSE, 30 * freedom * float(jnp.finfo(float).eps))
+    bar = max(CLOSE, 30 * freedom * EPSILON)
     if bar < 0.1:
         matrix, n = family.scale_freedom(back)
         np.testing.assert_allclose(n, freedom, rtol=bar)

@@ -1,11 +1,14 @@
 """Divergences, and the inverse of the gradient of a convex potential."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from expfam.geometry.duality import bregman_divergence, invert_gradient
+from expfam.geometry.roots import solve_decreasing
 from expfam.geometry.spaces import Symmetric
 from tests.registry import EXACT, FLOAT32
 
@@ -98,3 +101,37 @@ def test_bregman_divergence_of_log_sum_exp_is_that_of_categoricals():
         np.sum(p * np.log(p / q)),
         rtol=100 * EXACT,
     )
+
+
+@pytest.mark.parametrize("size", [1e-6, 1e-4, 1e-2, 0.5, 3.0, 30.0])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_divergence_of_close_and_of_far_pairs(size, sign):
+    # ψ = eᶿ: e^b (e^δ − 1 − δ)
+    base, point = jnp.asarray(0.7), jnp.asarray(0.7 + sign * size)
+    value = jax.jit(lambda p, b: bregman_divergence(jnp.exp, p, b))(point, base)
+    delta = float(point) - float(base)
+    series = sum(delta**k / math.factorial(k) for k in range(2, 12))
+    expected = np.exp(float(base)) * (series if size < 0.1 else np.expm1(delta) - delta)
+    np.testing.assert_allclose(value, expected, rtol=1e-4 if FLOAT32 else 1e-9)
+
+
+def test_divergence_at_equality_and_its_derivatives():
+    def divergence(p, b):
+        return bregman_divergence(jnp.exp, p, b)
+
+    here, there = jnp.asarray(0.7), jnp.asarray(1.2)
+    assert divergence(here, here) == 0
+    assert jax.grad(divergence)(here, here) == 0
+    slope = np.exp(1.2) - np.exp(0.7)
+    np.testing.assert_allclose(jax.grad(divergence)(there, here), slope, rtol=1e3 * EXACT)
+
+
+@pytest.mark.parametrize("wanted", [1e-6, 0.5, 20.0])
+def test_root_of_a_decreasing_function(wanted):
+    def root(wanted):
+        low, high = jnp.asarray(-30.0), jnp.asarray(30.0)
+        return solve_decreasing(lambda x, w: jnp.exp(-x) - w, wanted, low, high)
+
+    value, slope = jax.jit(jax.value_and_grad(root))(jnp.asarray(wanted))
+    np.testing.assert_allclose(value, -np.log(wanted), rtol=EXACT, atol=EXACT)
+    np.testing.assert_allclose(slope, -1 / wanted, rtol=10 * EXACT)
