@@ -3,6 +3,7 @@
 EXPFAM_TYPECHECK=0 leaves out the checks of shapes and types, EXPFAM_FLOAT32=1 runs in float32.
 """
 
+import gc
 import itertools
 import os
 from importlib.metadata import version
@@ -32,6 +33,8 @@ if os.environ.get("EXPFAM_TYPECHECK") != "0":
 jax.config.update("jax_enable_x64", os.environ.get("EXPFAM_FLOAT32") != "1")
 jax.config.update("jax_compilation_cache_dir", str(Path(__file__).parents[1] / ".jax_cache"))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+# Tracing makes many objects that stay: looking through them again and again finds no garbage.
+gc.set_threshold(100_000, 50, 100)
 # The tests compile much and run little.
 jax.config.update("jax_disable_most_optimizations", True)
 

@@ -106,7 +106,6 @@ _MIXTURES = [
 
 _LINEAR = [
     Instance("factor_analysis", ef.factor_analysis(p, d)),
-    Instance("probabilistic_pca", ef.probabilistic_pca(p, d)),
     Instance("linear_identity", ef.LinearGaussian(p, IDENTITY, d)),
     Instance("linear_to_diagonal", ef.LinearGaussian(p, DIAGONAL, d, DIAGONAL), closed=False),
     Instance("linear_to_identity", ef.LinearGaussian(p, SCALE, d, IDENTITY), closed=False),
@@ -122,7 +121,6 @@ _HMOGS = [
     Instance("symmetric_diagonal", ef.symmetric_hmog(p, DIAGONAL, d, DIAGONAL, K), closed=False),
     Instance("symmetric_identity", ef.symmetric_hmog(p, DIAGONAL, d, IDENTITY, K)),
     Instance("differentiable_diagonal", ef.differentiable_hmog(p, DIAGONAL, d, DIAGONAL, K), False),
-    Instance("differentiable_scale", ef.differentiable_hmog(p, SCALE, d, SCALE, K), closed=False),
 ]
 
 REGISTRY: list[Instance] = [
