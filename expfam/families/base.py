@@ -14,11 +14,15 @@ from jaxtyping import Array, Bool, Float, Key, PyTree
 from ..geometry.checks import require
 from ..geometry.manifold import AbstractManifold
 from ..geometry.points import Mean, Natural, pairing
+from ..geometry.shards import sum_over_devices
 from ..priors.conjugate import ConjugatePrior
 from . import compiled
 from .support import check_data, check_rows, check_weights
 
 C = TypeVar("C")
+# Rows that are looked at together where there are many: few enough to stay in the cache.
+_BLOCK = 8192
+
 Data = Any  # an array, or a tuple of data, structured like the family's `support`
 
 
@@ -309,10 +313,22 @@ class AbstractExponentialFamily(AbstractManifold[C]):
         self, coords: C, xs: Data, weights: Float[Array, " n"] | None, block_size: int | None = None
     ) -> tuple[Float[Array, ""], C]:
         # Mean of ψ(θ | x) over rows, and its gradient: the expected complete statistics. Written
-        # once for all models; rows are walked in blocks, so that temporaries stay bounded.
+        # once for all models; every device walks through its own rows in blocks, so that
+        # temporaries stay bounded.
         n = jax.tree.leaves(xs)[0].shape[0]
         share = compiled.shares(weights, n, compiled.dtype_of(coords, xs))
-        size = n if block_size is None else min(block_size, n)
+
+        def walk(fixed: Any, own: Any) -> tuple[Array, C]:
+            (family, coords), (xs, share) = fixed, own
+            return family._walk(coords, xs, share, block_size)
+
+        return sum_over_devices(walk, (self, coords), (xs, share))
+
+    def _walk(
+        self, coords: C, xs: Data, share: Float[Array, " n"], block_size: int | None
+    ) -> tuple[Float[Array, ""], C]:
+        n = share.shape[0]
+        size = min(block_size or (n if n <= 2 * _BLOCK else _BLOCK), n)
 
         def total(params: C, rows: Data, parts: Array) -> Array:
             values = jax.vmap(lambda x: self._log_normalizer_given(params, x))(rows)

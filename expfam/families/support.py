@@ -15,6 +15,7 @@ from jaxtyping import Array, Bool
 
 from ..geometry.checks import require
 from ..geometry.linalg import cholesky
+from ..geometry.shards import with_automatic_axes
 
 Kind = Literal[
     "real",
@@ -225,7 +226,7 @@ def check_weights(weights: Any, n: int, dtype: Any, owner: str) -> Array | None:
             f"{owner}: `weights` must have one number per row, shape ({n},), but has shape "
             f"{jnp.shape(weights)}."
         )
-    array = jnp.asarray(weights).astype(dtype)
+    array = with_automatic_axes(jnp.asarray(weights)).astype(dtype)
     good = jnp.all(jnp.isfinite(array) & (array >= 0)) & (jnp.sum(array) > 0)
     return require(array, good, f"{owner}: `weights` must be finite, not negative, not all zero.")
 
@@ -246,7 +247,7 @@ def _check_leaf(array: Any, support: Support, owner: str, argument: str) -> Arra
         )
     if not (jnp.issubdtype(dtype, jnp.number) or dtype == np.bool_):
         raise TypeError(f"{owner}: `{argument}` must be numbers, but has type {dtype}.")
-    array = jnp.asarray(array)
+    array = with_automatic_axes(jnp.asarray(array))
     if array.dtype == np.bool_:
         array = array.astype(int)
     return require(
@@ -262,8 +263,8 @@ def _contains(support: Support, array: Array) -> Bool[Array, ""]:
 
 
 def _offence(array: Array, support: Support) -> str:
-    # Names the first offending entry where the values are known, that is, outside of jit.
-    if isinstance(array, Tracer):
+    # Names the first offending entry where the values are known: outside of jit, on one host.
+    if isinstance(array, Tracer) or not array.is_fully_addressable:
         return "holds a value outside of that"
     flat, inside = np.asarray(array), np.asarray(support.inside(array))
     if inside.all():

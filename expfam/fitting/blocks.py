@@ -11,6 +11,7 @@ from jaxtyping import Array
 
 from ..families.base import AbstractExponentialFamily
 from ..families.support import check_rows
+from ..geometry.shards import devices_of
 
 # Rows that are looked at together, and rows that starts are found from.
 _PIECE = 8192
@@ -135,9 +136,16 @@ def checked(
                 f"fit: block {i} of `xs` has type {', '.join(map(str, kinds))}, but the blocks "
                 f"before it have type {', '.join(map(str, first))}."
             )
-        yield i, [_piece(xs, start, n) for start in range(0, n, _PIECE)], n
+        yield i, _pieces(xs, n), n
     if not found:
         raise ValueError("fit: `xs` must have at least one block of rows, but has none.")
+
+
+def _pieces(xs: Any, n: int) -> list[tuple[Any, Array]]:
+    # Rows on several devices stay where they are.
+    if devices_of(xs) is not None:
+        return [(xs, jnp.ones(n))]
+    return [_piece(xs, start, n) for start in range(0, n, _PIECE)]
 
 
 def _piece(xs: Any, start: int, n: int) -> tuple[Any, Array]:

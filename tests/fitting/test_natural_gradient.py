@@ -1,0 +1,154 @@
+"""Natural gradients: against the Fisher information, EM, closed forms, and the domain."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import expfam as ef
+from tests.registry import DIAGONAL
+
+KEY = jax.random.key(0)
+RNG = np.random.default_rng(0)
+CENTERS = np.array([[3.0, 0], [-3.0, 0], [0, 3.0]])
+XS = jnp.asarray(CENTERS[RNG.integers(0, 3, 300)] + RNG.normal(size=(300, 2)))
+MIXTURE = ef.Mixture(ef.Normal(2), 3)
+
+
+def negative(model, xs):
+    return jax.jit(lambda params: -model.average_log_observable_density(params, xs))
+
+
+@pytest.mark.parametrize(
+    ("model", "xs"),
+    [
+        (MIXTURE, XS),
+        (ef.analytic_hmog(2, DIAGONAL, 1, 2), XS),
+        (ef.Mixture(ef.Gamma(), 2), jnp.exp(XS[:, 0] / 2)),
+    ],
+    ids=["mixture", "hmog", "gamma"],
+)
+def test_small_steps_are_the_inverse_fisher_information_times_the_gradient(model, xs):
+    params = model.initialize_from_sample(KEY, xs)
+    slope = ef.gradient(negative(model, xs))(params)
+    optimizer = ef.natural_gradient(model, 1e-6)
+    change, _ = optimizer.update(slope, optimizer.init(params), params)
+    exact = np.linalg.solve(model.fisher_information(params), model.flatten(slope))
+    # Of the change divided by the rate, about half of the digits are left.
+    np.testing.assert_allclose(
+        model.flatten(change) / -1e-6, exact, rtol=1e-3, atol=1e-4 * np.abs(exact).max()
+    )
+
+
+@pytest.mark.parametrize("model", [MIXTURE, ef.factor_analysis(2, 1)])
+def test_the_whole_way_is_em(model):
+    params = model.initialize_from_sample(KEY, XS)
+    prior = ef.weak_prior(model, XS, 10.0)
+    for extra in ({}, {"prior": prior}):
+        fits = [
+            ef.fit(model, XS, key=KEY, method=method, params=params, **extra)
+            for method in (
+                ef.EM(max_steps=5, tolerance=None),
+                ef.NaturalGradient(1.0, steps=5),
+            )
+        ]
+        np.testing.assert_allclose(fits[1].log_likelihoods, fits[0].log_likelihoods, rtol=1e-9)
+        for a, b in zip(*(jax.tree.leaves(fit.params) for fit in fits), strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-8)
+
+
+def test_the_transformation_takes_the_steps_of_the_method():
+    params = MIXTURE.initialize_from_sample(KEY, XS)
+    fit = ef.fit(MIXTURE, XS, key=KEY, method=ef.NaturalGradient(0.3, steps=5), params=params)
+    optimizer = ef.natural_gradient(MIXTURE, optax.constant_schedule(0.3))
+    state, loss = optimizer.init(params), jax.jit(jax.grad(negative(MIXTURE, XS)))
+    for _ in range(5):
+        change, state = optimizer.update(loss(params), state, params)
+        params = optax.apply_updates(params, change)
+    assert int(state.count) == 5
+    np.testing.assert_allclose(MIXTURE.flatten(params), MIXTURE.flatten(fit.params), rtol=1e-7)
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.7])
+def test_damped_steps_never_lower_the_likelihood(rate):
+    fit = ef.fit(MIXTURE, XS, key=KEY, method=ef.NaturalGradient(rate, steps=40))
+    assert np.diff(fit.log_likelihoods).min() > -1e-12
+    assert fit.log_likelihoods[-1] > fit.log_likelihoods[0] + 1e-3
+
+
+@pytest.mark.parametrize(
+    ("family", "xs"), [(ef.Poisson(), jnp.array([1, 5, 0, 3])), (ef.Normal(2), XS)]
+)
+def test_one_step_finds_the_maximum_likelihood(family, xs):
+    params = family.initialize(KEY)
+    optimizer = ef.natural_gradient(family, 1.0)
+    slope = jax.grad(lambda params: -jnp.mean(family.log_density(params, xs)))(params)
+    change, _ = optimizer.update(slope, optimizer.init(params), params)
+    found = family.flatten(optax.apply_updates(params, change))
+    np.testing.assert_allclose(found, family.flatten(family.maximum_likelihood(xs)), rtol=1e-9)
+    fit = ef.fit(family, xs, key=KEY, method=ef.NaturalGradient(1.0, steps=1), params=params)
+    np.testing.assert_allclose(family.flatten(fit.params), found, rtol=1e-9)
+
+
+@pytest.mark.parametrize("family", [ef.Poisson(), ef.Normal(2), ef.Bernoulli(), MIXTURE])
+def test_no_step_leaves_the_domain(family):
+    optimizer = ef.natural_gradient(family, 1e3)
+
+    @jax.jit
+    def step(params, slope):
+        change, _ = optimizer.update(slope, optimizer.init(params), params)
+        return optax.apply_updates(params, change), change
+
+    for seed in range(3):
+        params = family.initialize(jax.random.key(seed))
+        slope = family.to_mean(family.initialize(jax.random.key(seed + 100)))
+        following, change = step(params, slope)
+        assert bool(family.in_domain(following))
+        assert np.abs(family.flatten(change)).max() > 1e-3
+        # A step downhill: the gradient is a direction in mean coordinates.
+        assert float(change @ slope) < 0
+
+
+def test_a_gradient_that_is_not_finite_is_not_hidden():
+    poisson = ef.Poisson()
+    params, optimizer = poisson.from_rate(2.0), ef.natural_gradient(poisson, 1.0)
+    change, _ = optimizer.update(ef.Mean(jnp.asarray(jnp.nan)), optimizer.init(params), params)
+    assert np.isnan(change.coords)
+
+
+def test_momentum_comes_before_it_in_a_chain():
+    params = MIXTURE.initialize_from_sample(KEY, XS)
+    optimizer = optax.chain(optax.trace(0.5), ef.natural_gradient(MIXTURE, 0.4))
+    loss = jax.jit(jax.value_and_grad(negative(MIXTURE, XS)))
+    state, values = optimizer.init(params), []
+    for _ in range(20):
+        value, slope = loss(params)
+        values.append(float(value))
+        change, state = optimizer.update(slope, state, params)
+        params = optax.apply_updates(params, change)
+    assert values[-1] < values[0] - 1e-3
+
+
+def test_mini_batches_with_a_decaying_rate_come_near():
+    exact = ef.fit(MIXTURE, XS, key=KEY)
+    schedule = optax.exponential_decay(0.5, 50, 0.5)
+    method = ef.NaturalGradient(schedule, steps=300, batch_size=50)
+    fit = ef.fit(MIXTURE, XS, key=KEY, method=method)
+    value = float(MIXTURE.average_log_observable_density(fit.params, XS))
+    assert exact.log_likelihood - 0.02 < value <= exact.log_likelihood + 1e-9
+
+
+def test_settings_out_of_range_are_refused():
+    for rate in (0, 1.5, -1.0, "fast"):
+        with pytest.raises(ValueError, match="NaturalGradient: `learning_rate`"):
+            ef.NaturalGradient(rate)
+    with pytest.raises(ValueError, match="`batch_size` must be at least 1"):
+        ef.NaturalGradient(batch_size=0)
+    with pytest.raises(ValueError, match="natural_gradient: `learning_rate`"):
+        ef.natural_gradient(MIXTURE, 0.0)
+    optimizer, params = ef.natural_gradient(MIXTURE, 0.1), MIXTURE.initialize(KEY)
+    with pytest.raises(TypeError, match="`params` must be in natural coordinates"):
+        optimizer.update(params, optimizer.init(params))
+    with pytest.raises(TypeError, match="`updates` must be in mean coordinates"):
+        optimizer.update(params.coords, optimizer.init(params), params)
