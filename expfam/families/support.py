@@ -252,9 +252,17 @@ def _check_leaf(array: Any, support: Support, owner: str, argument: str) -> Arra
         array = array.astype(int)
     return require(
         array,
-        _contains(support, array),
+        _admitted(support, array),
         lambda: f"{owner}: `{argument}` must be {support.values}, but {_offence(array, support)}.",
     )
+
+
+def _admitted(support: Support, array: Array) -> Bool[Array, ""]:
+    if isinstance(array, Tracer):
+        return _contains(support, array)
+    # Values that are known are looked at now, even while a function that uses them is traced.
+    with jax.ensure_compile_time_eval():
+        return _contains(support, array)
 
 
 @jax.jit

@@ -9,7 +9,6 @@ With L the negative mean log-likelihood, ∇L = ∇ψ(θ) − η̂, so that the 
 way from the expectations of the model to those given the data. All the way is EM.
 """
 
-from collections.abc import Callable
 from typing import Any, final
 
 import equinox as eqx
@@ -45,7 +44,7 @@ class NaturalGradient(AbstractMethod):
             if that is larger); `None` (default): take all steps.
     """
 
-    learning_rate: float | Callable[[Any], Any] = eqx.field(static=True, default=0.5)
+    learning_rate: Any = eqx.field(static=True, default=0.5)
     steps: int = eqx.field(static=True, default=1000)
     batch_size: int | None = eqx.field(static=True, default=None)
     tolerance: float | None = eqx.field(static=True, default=None)
@@ -104,7 +103,7 @@ class NaturalGradient(AbstractMethod):
 
 
 def natural_gradient(
-    model: AbstractExponentialFamily, learning_rate: float | Callable[[Any], Any]
+    model: AbstractExponentialFamily, learning_rate: Any
 ) -> optax.GradientTransformation:
     """Natural-gradient descent for loops of your own, as an Optax transformation.
 
@@ -182,7 +181,7 @@ def _descend(model: AbstractExponentialFamily, coords: Any, slope: Any, rate: An
     )
 
 
-def _rate_at(rate: float | Callable[[Any], Any], count: Any) -> Any:
+def _rate_at(rate: Any, count: Any) -> Any:
     return rate(count) if callable(rate) else rate
 
 
