@@ -19,10 +19,10 @@ from ..priors.conjugate import ConjugatePrior
 from . import compiled
 from .support import check_data, check_rows, check_weights
 
-C = TypeVar("C")
-# Rows that are looked at together where there are many: few enough to stay in the cache.
-_BLOCK = 8192
+# Blocks of this many rows stay in the cache, and are long enough to be shared out to threads.
+ROWS_PER_BLOCK = 2048
 
+C = TypeVar("C")
 Data = Any  # an array, or a tuple of data, structured like the family's `support`
 
 
@@ -328,7 +328,7 @@ class AbstractExponentialFamily(AbstractManifold[C]):
         self, coords: C, xs: Data, share: Float[Array, " n"], block_size: int | None
     ) -> tuple[Float[Array, ""], C]:
         n = share.shape[0]
-        size = min(block_size or (n if n <= 2 * _BLOCK else _BLOCK), n)
+        size = min(n, ROWS_PER_BLOCK if block_size is None else block_size)
 
         def total(params: C, rows: Data, parts: Array) -> Array:
             values = jax.vmap(lambda x: self._log_normalizer_given(params, x))(rows)

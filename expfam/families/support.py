@@ -4,6 +4,7 @@ A support is described leaf by leaf: data of a product are tuples, data of a lat
 pairs of observation and latent variables, and each leaf has its own shape and kind of values.
 """
 
+from collections.abc import Callable
 from typing import Any, Literal, final
 
 import equinox as eqx
@@ -252,17 +253,17 @@ def _check_leaf(array: Any, support: Support, owner: str, argument: str) -> Arra
         array = array.astype(int)
     return require(
         array,
-        _admitted(support, array),
+        _known(_contains, support, array),
         lambda: f"{owner}: `{argument}` must be {support.values}, but {_offence(array, support)}.",
     )
 
 
-def _admitted(support: Support, array: Array) -> Bool[Array, ""]:
-    if isinstance(array, Tracer):
-        return _contains(support, array)
-    # Values that are known are looked at now, even while a function that uses them is traced.
+def _known(condition: Callable[..., Array], *args: Any) -> Bool[Array, ""]:
+    # Where the values are known, the condition is, too: also while other values are being traced.
+    if isinstance(args[-1], Tracer):
+        return condition(*args)
     with jax.ensure_compile_time_eval():
-        return _contains(support, array)
+        return condition(*args)
 
 
 @jax.jit

@@ -102,7 +102,7 @@ class NaturalGradient(AbstractMethod):
         return state[0]
 
 
-def natural_gradient(
+def natural_gradient_descent(
     model: AbstractExponentialFamily, learning_rate: Any
 ) -> optax.GradientTransformation:
     """Natural-gradient descent for loops of your own, as an Optax transformation.
@@ -125,24 +125,24 @@ def natural_gradient(
     Example:
         >>> import jax, jax.numpy as jnp, optax, expfam as ef
         >>> poisson, counts = ef.Poisson(), jnp.array([1, 2, 6])
-        >>> optimizer = ef.natural_gradient(poisson, 1.0)
+        >>> optimizer = ef.natural_gradient_descent(poisson, 1.0)
         >>> params = poisson.from_rate(1.0)
         >>> loss = lambda params: -jnp.mean(poisson.log_density(params, counts))
         >>> change, _ = optimizer.update(jax.grad(loss)(params), optimizer.init(params), params)
         >>> print(f"{poisson.rate(optax.apply_updates(params, change)):.4f}")
         3.0000
     """
-    _check_rate("natural_gradient", learning_rate, float("inf"))
+    _check_rate("natural_gradient_descent", learning_rate, float("inf"))
 
     def init(params: Any) -> optax.ScaleByScheduleState:
         return optax.ScaleByScheduleState(count=jnp.zeros((), jnp.int32))
 
     def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
-        model._check_point(params, Natural, "natural_gradient", "params")
+        model._check_point(params, Natural, "natural_gradient_descent", "params")
         if isinstance(updates, AbstractPoint):
             # jax.grad tags the gradient with the chart of the parameters.
             updates = Mean(updates.coords)
-        model._check_point(updates, Mean, "natural_gradient", "updates")
+        model._check_point(updates, Mean, "natural_gradient_descent", "updates")
         rate = _rate_at(learning_rate, state.count)
         change = _descend(model, params.coords, updates.coords, rate)
         return Natural(change), optax.ScaleByScheduleState(optax.safe_increment(state.count))

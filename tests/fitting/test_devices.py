@@ -16,9 +16,11 @@ def start(program, devices, *arguments):
     """Start a program of this folder in a process of its own."""
     flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={devices}"
     settings = {
+        "JAX_COMPILATION_CACHE_DIR": str(HERE.parents[1] / ".jax_cache"),
         "JAX_CPU_COLLECTIVES_IMPLEMENTATION": "gloo",
         "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
         "JAX_ENABLE_X64": "1",
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.2",
         "JAX_PLATFORMS": "cpu",
         "PYTHONPATH": str(HERE.parents[1]),
         "XLA_FLAGS": flags,
