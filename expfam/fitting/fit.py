@@ -15,6 +15,7 @@ from ..families.base import DEGENERATE, AbstractExponentialFamily, Data, check_p
 from ..families.compiled import dtype_of
 from ..families.support import check_rows, check_weights
 from ..geometry.points import Natural
+from ..geometry.shards import with_automatic_axes
 from ..priors.conjugate import ConjugatePrior
 from .blocks import Blocks, is_stream
 from .diagnosis import diagnose
@@ -113,7 +114,8 @@ def fit(
         coords = _starts(inner, jax.random.split(starts, restarts), xs, weights)
     else:
         model._check_point(params, Natural, owner, "params")
-        coords = change_frame(model, inner, jax.tree.map(jnp.asarray, params.coords))
+        coords = jax.tree.map(lambda leaf: with_automatic_axes(jnp.asarray(leaf)), params.coords)
+        coords = change_frame(model, inner, coords)
         coords = jax.tree.map(lambda leaf: leaf[None], coords)
     prior = change_frame_of_prior(model, inner, prior)
 

@@ -24,11 +24,24 @@ def with_automatic_axes(array: Array) -> Array:
 
     Args:
         array: any array; only one on a mesh of explicit axes changes its type. Nothing is copied.
+
+    Raises:
+        ValueError: where it is sharded along such axes and they are set for the whole program.
     """
     sharding = None if isinstance(array, Tracer) else getattr(array, "sharding", None)
-    if not isinstance(sharding, NamedSharding) or sharding.mesh.are_all_axes_auto:
+    if not isinstance(sharding, NamedSharding):
         return array
-    mesh = sharding.mesh
+    mesh: Any = sharding.mesh
+    if mesh.are_all_axes_auto:
+        return array
+    if not jax.sharding.get_abstract_mesh().empty:
+        if sharding.is_fully_replicated:
+            return array
+        raise ValueError(
+            "arrays sharded along explicit axes cannot be worked on under jax.set_mesh with these "
+            "axes; make the mesh with axis_types=(jax.sharding.AxisType.Auto,) for every axis, or "
+            "leave out jax.set_mesh."
+        )
     automatic = Mesh(mesh.devices, mesh.axis_names, axis_types=(AxisType.Auto,) * mesh.devices.ndim)
     return jax.make_array_from_single_device_arrays(
         array.shape,
@@ -47,12 +60,12 @@ def devices_of(rows: Any) -> tuple[Any, tuple[str, ...]] | None:
         `None` where they lie on one device, or cannot be dealt out evenly.
     """
     leaves = jax.tree.leaves(rows)
+    # What is made inside a program lies on no mesh yet.
     meshes = {jax.typeof(leaf).sharding.mesh for leaf in leaves}
-    if len(meshes) != 1:
+    meshes = [mesh for mesh in meshes if not mesh.empty]
+    if len(meshes) != 1 or not meshes[0].are_all_axes_auto:
         return None
-    mesh = meshes.pop()
-    if mesh.empty or not mesh.are_all_axes_auto:
-        return None
+    (mesh,) = meshes
     axes: tuple[str, ...] = ()
     count = 1
     for name, size in mesh.shape.items():
