@@ -11,6 +11,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ..geometry.duality import bregman_divergence
+from ..geometry.linalg import cholesky, invert_triangular
+from ..geometry.shards import sum_over_devices
+
+# Blocks of this many rows stay in the cache, and are long enough to be shared out to threads.
+ROWS_PER_BLOCK = 2048
 
 
 def over_data(kernel: Callable[..., Any], n_axes: int, n_params: int = 0) -> Callable[..., Any]:
@@ -52,6 +57,48 @@ def dtype_of(*trees: Any) -> Any:
     """The floating-point type of trees of arrays; JAX's default where they hold none."""
     floats = [leaf for leaf in jax.tree.leaves(trees) if jnp.issubdtype(leaf.dtype, jnp.floating)]
     return jnp.result_type(*floats) if floats else jnp.result_type(float)
+
+
+def expectation(
+    family: Any, coords: Any, xs: Any, parts: Array, block_size: int | None
+) -> tuple[Float[Array, ""], Any]:
+    """The average over rows of ψ(θ | x), and of its gradient, with shares that sum to one.
+
+    Written once for all models. Every device walks through its own rows in blocks, so that
+    temporaries stay bounded.
+    """
+
+    def walk(fixed: Any, own: Any) -> tuple[Array, Any]:
+        (family, coords), (xs, parts) = fixed, own
+        return _walk(family, coords, xs, parts, block_size)
+
+    return sum_over_devices(walk, (family, coords), (xs, parts))
+
+
+def _walk(
+    family: Any, coords: Any, xs: Any, share: Array, block_size: int | None
+) -> tuple[Array, Any]:
+    n = share.shape[0]
+    size = min(n, ROWS_PER_BLOCK if block_size is None else block_size)
+
+    def total(params: Any, rows: Any, parts: Array) -> Array:
+        values = jax.vmap(lambda x: family._log_normalizer_given(params, x))(rows)
+        return jnp.dot(parts, values)
+
+    if size == n:
+        return jax.value_and_grad(total)(coords, xs, share)
+
+    def step(carry: Any, start: Array) -> tuple[Any, None]:
+        # The last block overlaps the one before it; rows met twice count once.
+        begin = jnp.minimum(start, n - size)
+        rows = jax.tree.map(lambda a: jax.lax.dynamic_slice_in_dim(a, begin, size), xs)
+        parts = jax.lax.dynamic_slice_in_dim(share, begin, size)
+        fresh = jnp.arange(size) + begin >= start
+        part = jax.value_and_grad(total)(coords, rows, jnp.where(fresh, parts, 0))
+        return jax.tree.map(jnp.add, carry, part), None
+
+    empty = jax.tree.map(jnp.zeros_like, (share[0], coords))
+    return jax.lax.scan(step, empty, jnp.arange(0, n, size))[0]
 
 
 @jax.jit
@@ -115,13 +162,58 @@ def kl_divergence(family: Any, p: Any, q: Any) -> Array:
 
 
 @jax.jit
+def cross_entropy(family: Any, p: Any, q: Any) -> Array:
+    """−E_p[log q(x)]."""
+    return family._entropy(p) + bregman_divergence(family._log_normalizer, q, p)
+
+
+@jax.jit
+def renyi_divergence(family: Any, p: Any, q: Any, order: Array) -> Array:
+    """D_α(p ‖ q), without the cancellation of three log-normalizers."""
+    # 1. With m = αp + (1 − α)q the linear parts of αB(p, m) + (1 − α)B(q, m) add up to nothing,
+    #    where B is the Bregman divergence of ψ, so that it is (1 − α) D_α.
+    # 2. At α = 1 what is left is B(q, p). B(p, m) is of order (1 − α)².
+    alpha = order.astype(dtype_of(p))
+    middle = jax.tree.map(lambda a, b: alpha * a + (1 - alpha) * b, p, q)
+    own, other = (bregman_divergence(family._log_normalizer, point, middle) for point in (p, q))
+    rest = jnp.where(alpha == 1, 1, 1 - alpha)
+    value = other + jnp.where(alpha == 1, 0, alpha / rest * own)
+    return jnp.where(family._in_domain(middle), jnp.maximum(value, 0), jnp.inf)
+
+
+@jax.jit
 def fisher_information(family: Any, coords: Any) -> Array:
     """∇²ψ(θ) in flattened coordinates."""
+    return _fisher_information(family, coords)
 
+
+@jax.jit
+def inverse_fisher_information(family: Any, coords: Any) -> Array:
+    """(∇²ψ(θ))⁻¹ in flattened coordinates."""
+    information = _fisher_information(family, coords)
+    return _solve(information, jnp.eye(information.shape[0], dtype=information.dtype))
+
+
+@jax.jit
+def natural_gradient(family: Any, coords: Any, slope: Any) -> Any:
+    """(∇²ψ(θ))⁻¹g."""
+    solution = _solve(_fisher_information(family, coords), family._flatten(slope, "mean"))
+    return family._unflatten(solution, "natural")
+
+
+def _fisher_information(family: Any, coords: Any) -> Array:
     def potential(vector: Array) -> Array:
         return family._log_normalizer(family._unflatten(vector, "natural"))
 
     return jax.hessian(potential)(family._flatten(coords, "natural"))
+
+
+def _solve(information: Array, target: Array) -> Array:
+    # in units of the standard deviations, so that scales do not matter
+    scale = jnp.sqrt(jnp.diagonal(information))
+    inverse = invert_triangular(cholesky(information / jnp.outer(scale, scale)))
+    scaled = (target.T / scale).T
+    return ((inverse.T @ (inverse @ scaled)).T / scale).T
 
 
 @jax.jit
