@@ -59,46 +59,70 @@ def dtype_of(*trees: Any) -> Any:
     return jnp.result_type(*floats) if floats else jnp.result_type(float)
 
 
+def sum_over_rows(
+    function: Callable[..., Any],
+    fixed: Any,
+    xs: Any,
+    parts: Array,
+    block_size: int | None = None,
+    like: Any = None,
+) -> Any:
+    """A sum over rows, in which every device walks through its own rows in blocks.
+
+    Temporaries stay bounded, whatever the number of rows.
+
+    Args:
+        function: from `fixed`, some of the rows and their shares to a tree of sums over these rows,
+            linear in the shares.
+        fixed: what is the same for all rows, a tree of arrays.
+        xs: rows.
+        parts: the shares of the rows.
+        block_size: number of rows of a block; 2048 where not given.
+        like: tree of arrays shaped like the result, where it is at hand.
+    """
+
+    def walk(fixed: Any, own: Any) -> Any:
+        xs, parts = own
+        n = parts.shape[0]
+        size = min(n, ROWS_PER_BLOCK if block_size is None else block_size)
+        if size == n:
+            return function(fixed, xs, parts)
+
+        def block(begin: Any) -> Any:
+            return jax.tree.map(lambda a: jax.lax.dynamic_slice_in_dim(a, begin, size), (xs, parts))
+
+        def step(carry: Any, start: Array) -> tuple[Any, None]:
+            # The last block overlaps the one before it; rows met twice count once.
+            begin = jnp.minimum(start, n - size)
+            rows, shares = block(begin)
+            fresh = jnp.arange(size) + begin >= start
+            sums = function(fixed, rows, jnp.where(fresh, shares, 0))
+            return jax.tree.map(jnp.add, carry, sums), None
+
+        shapes = like
+        if shapes is None:
+            shapes = jax.eval_shape(lambda: function(fixed, *block(0)))
+        empty = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+        return jax.lax.scan(step, empty, jnp.arange(0, n, size))[0]
+
+    return sum_over_devices(walk, fixed, (xs, parts))
+
+
 def expectation(
     family: Any, coords: Any, xs: Any, parts: Array, block_size: int | None
 ) -> tuple[Float[Array, ""], Any]:
-    """The average over rows of ψ(θ | x), and of its gradient, with shares that sum to one.
+    """The average over rows of ψ(θ | x), and of its gradient, with shares that sum to one."""
 
-    Written once for all models. Every device walks through its own rows in blocks, so that
-    temporaries stay bounded.
-    """
-
-    def walk(fixed: Any, own: Any) -> tuple[Array, Any]:
-        (family, coords), (xs, parts) = fixed, own
-        return _walk(family, coords, xs, parts, block_size)
-
-    return sum_over_devices(walk, (family, coords), (xs, parts))
-
-
-def _walk(
-    family: Any, coords: Any, xs: Any, share: Array, block_size: int | None
-) -> tuple[Array, Any]:
-    n = share.shape[0]
-    size = min(n, ROWS_PER_BLOCK if block_size is None else block_size)
-
-    def total(params: Any, rows: Any, parts: Array) -> Array:
-        values = jax.vmap(lambda x: family._log_normalizer_given(params, x))(rows)
+    def total(coords: Any, family: Any, rows: Any, parts: Array) -> Array:
+        values = jax.vmap(lambda x: family._log_normalizer_given(coords, x))(rows)
         return jnp.dot(parts, values)
 
-    if size == n:
-        return jax.value_and_grad(total)(coords, xs, share)
+    def both(fixed: Any, rows: Any, parts: Array) -> tuple[Array, Any]:
+        family, coords = fixed
+        return jax.value_and_grad(total)(coords, family, rows, parts)
 
-    def step(carry: Any, start: Array) -> tuple[Any, None]:
-        # The last block overlaps the one before it; rows met twice count once.
-        begin = jnp.minimum(start, n - size)
-        rows = jax.tree.map(lambda a: jax.lax.dynamic_slice_in_dim(a, begin, size), xs)
-        parts = jax.lax.dynamic_slice_in_dim(share, begin, size)
-        fresh = jnp.arange(size) + begin >= start
-        part = jax.value_and_grad(total)(coords, rows, jnp.where(fresh, parts, 0))
-        return jax.tree.map(jnp.add, carry, part), None
-
-    empty = jax.tree.map(jnp.zeros_like, (share[0], coords))
-    return jax.lax.scan(step, empty, jnp.arange(0, n, size))[0]
+    like = (parts[0], coords)
+    return sum_over_rows(both, (family, coords), xs, parts, block_size, like)
 
 
 @jax.jit
@@ -109,10 +133,14 @@ def average_statistic(family: Any, xs: Any, weights: Array | None) -> Any:
 
 def weighted_average(family: Any, xs: Any, parts: Array) -> Any:
     """The average of s(x) over rows, with shares that sum to one."""
-    return jax.tree.map(
-        lambda leaf: jnp.tensordot(parts.astype(leaf.dtype), leaf, axes=1),
-        jax.vmap(family._sufficient_statistic)(xs),
-    )
+
+    def average(family: Any, rows: Any, parts: Array) -> Any:
+        return jax.tree.map(
+            lambda leaf: jnp.tensordot(parts.astype(leaf.dtype), leaf, axes=1),
+            jax.vmap(family._sufficient_statistic)(rows),
+        )
+
+    return sum_over_rows(average, family, xs, parts)
 
 
 def shares_of(xs: Any, weights: Array | None) -> Float[Array, " n"]:
