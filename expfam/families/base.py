@@ -385,30 +385,10 @@ class AbstractExponentialFamily(AbstractManifold[C]):
     def _expectation(
         self, coords: C, xs: Data, weights: Float[Array, " n"] | None, block_size: int | None = None
     ) -> tuple[Float[Array, ""], C]:
-        # Mean of ψ(θ | x) over rows, and its gradient: the expected complete statistics. Written
-        # once for all models; rows are walked in blocks, so that temporaries stay bounded.
+        # Mean of ψ(θ | x) over rows, and its gradient: the expected complete statistics.
         n = jax.tree.leaves(xs)[0].shape[0]
         share = compiled.shares(weights, n, compiled.dtype_of(coords, xs))
-        size = min(n, compiled.ROWS_PER_BLOCK if block_size is None else block_size)
-
-        def total(params: C, rows: Data, parts: Array) -> Array:
-            values = jax.vmap(lambda x: self._log_normalizer_given(params, x))(rows)
-            return jnp.dot(parts, values)
-
-        if size == n:
-            return jax.value_and_grad(total)(coords, xs, share)
-
-        def step(carry: Any, start: Array) -> tuple[Any, None]:
-            # The last block overlaps the one before it; rows met twice count once.
-            begin = jnp.minimum(start, n - size)
-            rows = jax.tree.map(lambda a: jax.lax.dynamic_slice_in_dim(a, begin, size), xs)
-            parts = jax.lax.dynamic_slice_in_dim(share, begin, size)
-            fresh = jnp.arange(size) + begin >= start
-            part = jax.value_and_grad(total)(coords, rows, jnp.where(fresh, parts, 0))
-            return jax.tree.map(jnp.add, carry, part), None
-
-        empty = jax.tree.map(jnp.zeros_like, (share[0], coords))
-        return jax.lax.scan(step, empty, jnp.arange(0, n, size))[0]
+        return compiled.expectation(self, coords, xs, share, block_size)
 
     def _objective(
         self, coords: C, xs: Data, weights: Any, prior: Any, total: Any

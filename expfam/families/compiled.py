@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 
 from ..geometry.duality import bregman_divergence
 from ..geometry.linalg import cholesky, invert_triangular
+from ..geometry.shards import sum_over_devices
 
 # Blocks of this many rows stay in the cache, and are long enough to be shared out to threads.
 ROWS_PER_BLOCK = 2048
@@ -58,6 +59,72 @@ def dtype_of(*trees: Any) -> Any:
     return jnp.result_type(*floats) if floats else jnp.result_type(float)
 
 
+def sum_over_rows(
+    function: Callable[..., Any],
+    fixed: Any,
+    xs: Any,
+    parts: Array,
+    block_size: int | None = None,
+    like: Any = None,
+) -> Any:
+    """A sum over rows, in which every device walks through its own rows in blocks.
+
+    Temporaries stay bounded, whatever the number of rows.
+
+    Args:
+        function: from `fixed`, some of the rows and their shares to a tree of sums over these rows,
+            linear in the shares.
+        fixed: what is the same for all rows, a tree of arrays.
+        xs: rows.
+        parts: the shares of the rows.
+        block_size: number of rows of a block; 2048 where not given.
+        like: tree of arrays shaped like the result, where it is at hand.
+    """
+
+    def walk(fixed: Any, own: Any) -> Any:
+        xs, parts = own
+        n = parts.shape[0]
+        size = min(n, ROWS_PER_BLOCK if block_size is None else block_size)
+        if size == n:
+            return function(fixed, xs, parts)
+
+        def block(begin: Any) -> Any:
+            return jax.tree.map(lambda a: jax.lax.dynamic_slice_in_dim(a, begin, size), (xs, parts))
+
+        def step(carry: Any, start: Array) -> tuple[Any, None]:
+            # The last block overlaps the one before it; rows met twice count once.
+            begin = jnp.minimum(start, n - size)
+            rows, shares = block(begin)
+            fresh = jnp.arange(size) + begin >= start
+            sums = function(fixed, rows, jnp.where(fresh, shares, 0))
+            return jax.tree.map(jnp.add, carry, sums), None
+
+        shapes = like
+        if shapes is None:
+            shapes = jax.eval_shape(lambda: function(fixed, *block(0)))
+        empty = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+        return jax.lax.scan(step, empty, jnp.arange(0, n, size))[0]
+
+    return sum_over_devices(walk, fixed, (xs, parts))
+
+
+def expectation(
+    family: Any, coords: Any, xs: Any, parts: Array, block_size: int | None
+) -> tuple[Float[Array, ""], Any]:
+    """The average over rows of ψ(θ | x), and of its gradient, with shares that sum to one."""
+
+    def total(coords: Any, family: Any, rows: Any, parts: Array) -> Array:
+        values = jax.vmap(lambda x: family._log_normalizer_given(coords, x))(rows)
+        return jnp.dot(parts, values)
+
+    def both(fixed: Any, rows: Any, parts: Array) -> tuple[Array, Any]:
+        family, coords = fixed
+        return jax.value_and_grad(total)(coords, family, rows, parts)
+
+    like = (parts[0], coords)
+    return sum_over_rows(both, (family, coords), xs, parts, block_size, like)
+
+
 @jax.jit
 def average_statistic(family: Any, xs: Any, weights: Array | None) -> Any:
     """The weighted average of s(x) over rows."""
@@ -66,10 +133,14 @@ def average_statistic(family: Any, xs: Any, weights: Array | None) -> Any:
 
 def weighted_average(family: Any, xs: Any, parts: Array) -> Any:
     """The average of s(x) over rows, with shares that sum to one."""
-    return jax.tree.map(
-        lambda leaf: jnp.tensordot(parts.astype(leaf.dtype), leaf, axes=1),
-        jax.vmap(family._sufficient_statistic)(xs),
-    )
+
+    def average(family: Any, rows: Any, parts: Array) -> Any:
+        return jax.tree.map(
+            lambda leaf: jnp.tensordot(parts.astype(leaf.dtype), leaf, axes=1),
+            jax.vmap(family._sufficient_statistic)(rows),
+        )
+
+    return sum_over_rows(average, family, xs, parts)
 
 
 def shares_of(xs: Any, weights: Array | None) -> Float[Array, " n"]:

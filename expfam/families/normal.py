@@ -11,6 +11,7 @@ from ..geometry.checks import require
 from ..geometry.points import Natural, pairing
 from ..geometry.spaces import Euclidean
 from ..geometry.structures import AbstractStructure, Leaf, PositiveDefinite
+from .compiled import sum_over_rows
 from .frame import Frame, rescale
 from .observed import AbstractObservedFamily
 from .support import Support
@@ -163,15 +164,25 @@ class Normal(AbstractObservedFamily[NormalCoords]):
     def _estimate(self, xs: Array, shares: Array) -> NormalCoords:
         # About the mean, not the origin. The rounding of the data, by ε|x|, leaves a variance of
         # (ε|x|)²; that of the sums is in units of the covariance itself.
-        xs = jax.vmap(self._enter)(xs)
         parts = shares.astype(xs.dtype)
-        mean = parts @ xs
-        mean = mean + parts @ (xs - mean)
+
+        def first(fixed: Any, rows: Array, parts: Array) -> Array:
+            family, center = fixed
+            return parts @ (jax.vmap(family._enter)(rows) - center)
+
+        def second(fixed: Any, rows: Array, parts: Array) -> Array:
+            family, center = fixed
+            outer = jax.vmap(lambda x: family.structure.outer(family._enter(x) - center))
+            return jnp.tensordot(parts, outer(rows), axes=1)
+
+        origin = jnp.zeros(self.size, xs.dtype)
+        mean = sum_over_rows(first, (self, origin), xs, parts)
+        mean = mean + sum_over_rows(first, (self, mean), xs, parts)
         if self.structure.space(self.size) is None:
             return self._from_moments(mean, None, None)
-        spread = jax.vmap(self.structure.outer)
-        covariance = jnp.tensordot(parts, spread(xs - mean), axes=1)
-        rounding = 16 * jnp.finfo(xs.dtype).eps * jnp.tensordot(parts, spread(xs), axes=1)
+        covariance = sum_over_rows(second, (self, mean), xs, parts)
+        total = sum_over_rows(second, (self, origin), xs, parts)
+        rounding = 16 * jnp.finfo(xs.dtype).eps * total
         return self._from_moments(mean, covariance, covariance + rounding)
 
     def _from_moments(self, mean: Array, covariance: Leaf, second_moment: Leaf) -> NormalCoords:

@@ -16,6 +16,7 @@ from jaxtyping import Array, Bool
 
 from ..geometry.checks import require
 from ..geometry.linalg import cholesky
+from ..geometry.shards import with_automatic_axes
 
 Kind = Literal[
     "real",
@@ -246,7 +247,7 @@ def check_weights(
             f"{owner}: `weights` must have one number per row, shape ({n},), but has shape "
             f"{jnp.shape(weights)}."
         )
-    array = jnp.asarray(weights).astype(dtype)
+    array = with_automatic_axes(jnp.asarray(weights)).astype(dtype)
     if not values:
         return array
     message = f"{owner}: `weights` must be finite, not negative, not all zero."
@@ -269,7 +270,7 @@ def _check_leaf(array: Any, support: Support, owner: str, argument: str, values:
         )
     if not (jnp.issubdtype(dtype, jnp.number) or dtype == np.bool_):
         raise TypeError(f"{owner}: `{argument}` must be numbers, but has type {dtype}.")
-    array = jnp.asarray(array)
+    array = with_automatic_axes(jnp.asarray(array))
     if array.dtype == np.bool_:
         array = array.astype(int)
     if not values:
@@ -300,8 +301,8 @@ def _weights_are_good(weights: Array) -> Bool[Array, ""]:
 
 
 def _offence(array: Array, support: Support) -> str:
-    # Names the first offending entry where the values are known, that is, outside of jit.
-    if isinstance(array, Tracer):
+    # Names the first offending entry where the values are known: outside of jit, on one host.
+    if isinstance(array, Tracer) or not array.is_fully_addressable:
         return "holds a value outside of that"
     with jax.ensure_compile_time_eval():
         flat, inside = np.asarray(array), np.asarray(support.inside(array))

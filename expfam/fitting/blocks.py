@@ -11,8 +11,9 @@ from jaxtyping import Array
 
 from ..families.base import AbstractExponentialFamily
 from ..families.support import check_rows
+from ..geometry.shards import devices_of
 
-# Rows that are looked at together, and rows that starts are found from.
+# Rows of blocks are taken in multiples of this; rows that starts are found from.
 _PIECE = 8192
 _SAMPLE = 16384
 
@@ -108,7 +109,7 @@ def head(model: AbstractExponentialFamily, blocks: Iterator[Any]) -> tuple[Any, 
 def checked(
     model: AbstractExponentialFamily, blocks: Iterator[Any], skip: int
 ) -> Iterator[tuple[int, list[tuple[Any, Array]], int]]:
-    """Blocks as pieces of one size with weights, so that programs are compiled once.
+    """Blocks as pieces of few sizes with weights, so that few programs are compiled.
 
     Args:
         model: what the blocks are data of.
@@ -135,14 +136,24 @@ def checked(
                 f"fit: block {i} of `xs` has type {', '.join(map(str, kinds))}, but the blocks "
                 f"before it have type {', '.join(map(str, first))}."
             )
-        yield i, [_piece(xs, start, n) for start in range(0, n, _PIECE)], n
+        yield i, _pieces(xs, n), n
     if not found:
         raise ValueError("fit: `xs` must have at least one block of rows, but has none.")
 
 
-def _piece(xs: Any, start: int, n: int) -> tuple[Any, Array]:
-    # 8192 rows, or the power of two above a short block; what is missing counts nothing.
-    size = min(_PIECE, 1 << (n - 1).bit_length())
-    index = np.minimum(np.arange(start, start + size), n - 1)
-    rows = jax.tree.map(lambda leaf: leaf[index], xs)
-    return rows, jnp.asarray(np.arange(start, start + size) < n, float)
+def _pieces(xs: Any, n: int) -> list[tuple[Any, Array]]:
+    # Rows on several devices stay where they are.
+    if devices_of(xs) is not None:
+        return [(xs, jnp.ones(n))]
+    # A whole number of pieces at once; the rest is filled up to a power of two with rows that count
+    # nothing.
+    rest = n % _PIECE
+    pieces = []
+    if n > rest:
+        rows = jax.tree.map(lambda leaf: leaf[: n - rest], xs) if rest else xs
+        pieces.append((rows, jnp.ones(n - rest)))
+    if rest:
+        index = np.arange(n - rest, n - rest + (1 << (rest - 1).bit_length()))
+        rows = jax.tree.map(lambda leaf: leaf[np.minimum(index, n - 1)], xs)
+        pieces.append((rows, jnp.asarray(index < n, float)))
+    return pieces

@@ -18,7 +18,9 @@ def diagnose(xs: Any, n: int) -> str:
         The findings, and what can be done.
     """
     findings = []
-    rows = np.asarray(xs) if not isinstance(xs, tuple) else None
+    # Rows on other hosts cannot be looked at.
+    here = not isinstance(xs, tuple) and getattr(xs, "is_fully_addressable", True)
+    rows = np.asarray(xs) if here else None
     if rows is not None and rows.ndim == 2:
         p = rows.shape[1]
         constant = np.flatnonzero(np.ptp(rows, axis=0) == 0)

@@ -15,6 +15,7 @@ from ..families.base import DEGENERATE, AbstractExponentialFamily, Data, check_p
 from ..families.compiled import dtype_of
 from ..families.support import check_rows, check_weights
 from ..geometry.points import Natural
+from ..geometry.shards import with_automatic_axes
 from ..priors.conjugate import ConjugatePrior
 from .blocks import Blocks, is_stream
 from .diagnosis import diagnose
@@ -54,9 +55,10 @@ def fit(
         model: any family or latent-variable model.
         xs: rows of observations, with one leading axis n; or blocks of such rows, for data that do
             not fit in memory: a NumPy memory map, a list or other object that can be iterated again
-            and again (`Blocks`), or a function that returns an iterator.
-        key: JAX random key, for the starts (and the mini-batches of `Gradient`).
-        method: `EM(...)` (default), `StepwiseEM(...)`, or `Gradient(...)`.
+            and again (`Blocks`), or a function that returns an iterator. Arrays that are sharded
+            along rows are fitted on all devices of their mesh.
+        key: JAX random key, for the starts (and for mini-batches).
+        method: `EM(...)` (default), `StepwiseEM(...)`, `Gradient(...)`, or `NaturalGradient(...)`.
         params: where to start; by default `model.initialize_from_sample`.
         weights: n numbers, not negative; equal where not given.
         prior: conjugate prior, for a MAP estimate; e.g. `weak_prior(model, xs)`.
@@ -112,7 +114,8 @@ def fit(
         coords = _starts(inner, jax.random.split(starts, restarts), xs, weights)
     else:
         model._check_point(params, Natural, owner, "params")
-        coords = change_frame(model, inner, jax.tree.map(jnp.asarray, params.coords))
+        coords = jax.tree.map(lambda leaf: with_automatic_axes(jnp.asarray(leaf)), params.coords)
+        coords = change_frame(model, inner, coords)
         coords = jax.tree.map(lambda leaf: leaf[None], coords)
     prior = change_frame_of_prior(model, inner, prior)
 
@@ -368,8 +371,8 @@ def _check_arguments(model: Any, method: Any, params: Any, restarts: Any) -> Non
         )
     if not isinstance(method, (AbstractMethod, StepwiseEM)):
         raise TypeError(
-            "fit: `method` must be expfam.EM(...), expfam.StepwiseEM(...) or expfam.Gradient(...), "
-            f"but is of type {type(method).__name__}."
+            "fit: `method` must be expfam.EM(...), expfam.StepwiseEM(...), expfam.Gradient(...) or "
+            f"expfam.NaturalGradient(...), but is of type {type(method).__name__}."
         )
     if not isinstance(restarts, int) or restarts < 1:
         raise ValueError(f"fit: `restarts` must be an integer of at least 1, but is {restarts}.")

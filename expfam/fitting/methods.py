@@ -99,8 +99,8 @@ class EM(AbstractMethod):
 
     def __check_init__(self) -> None:
         """Refuse settings out of range."""
-        _check_steps("EM", "max_steps", self.max_steps, self.tolerance)
-        _check_steps("EM", "acceleration", self.acceleration, None)
+        check_steps("EM", "max_steps", self.max_steps, self.tolerance)
+        check_steps("EM", "acceleration", self.acceleration, None)
         if self.block_size is not None and self.block_size < 1:
             raise ValueError(f"EM: `block_size` must be at least 1, but is {self.block_size}.")
 
@@ -170,11 +170,8 @@ class Gradient(AbstractMethod):
                 "Gradient: `optimizer` must be an Optax optimizer, e.g. optax.adam(1e-2), but is "
                 f"of type {type(self.optimizer).__name__}."
             )
-        _check_steps("Gradient", "steps", self.steps, self.tolerance)
-        if self.batch_size is not None and self.batch_size < 1:
-            raise ValueError(
-                f"Gradient: `batch_size` must be at least 1, but is {self.batch_size}."
-            )
+        check_steps("Gradient", "steps", self.steps, self.tolerance)
+        check_batch_size("Gradient", self.batch_size)
 
     @property
     def limit(self) -> int:
@@ -204,10 +201,7 @@ class Gradient(AbstractMethod):
         free, memory = state
         n = jax.tree.leaves(xs)[0].shape[0]
         total = n if weights is None else jnp.sum(weights)
-        if self.batch_size is not None:
-            chosen = jax.random.randint(key, (self.batch_size,), 0, n)
-            xs = jax.tree.map(lambda a: a[chosen], xs)
-            weights = None if weights is None else weights[chosen]
+        xs, weights = draw_rows(key, xs, weights, self.batch_size)
 
         def loss(free: Any) -> Array:
             coords = model._from_unconstrained(free)
@@ -261,7 +255,32 @@ class StepwiseEM(eqx.Module):
                 )
 
 
-def _check_steps(owner: str, name: str, steps: int, tolerance: float | None) -> None:
+def draw_rows(
+    key: Key[Array, ""], xs: Any, weights: Float[Array, " n"] | None, size: int | None
+) -> tuple[Any, Float[Array, " batch"] | None]:
+    """A mini-batch: `size` rows drawn with replacement, and their weights; `None`: all rows."""
+    if size is None:
+        return xs, weights
+    chosen = jax.random.randint(key, (size,), 0, jax.tree.leaves(xs)[0].shape[0])
+    return jax.tree.map(lambda a: a[chosen], (xs, weights))
+
+
+def check_batch_size(owner: str, size: int | None) -> None:
+    """Refuse a size of mini-batches that is no number of rows.
+
+    Raises:
+        ValueError: a size below 1.
+    """
+    if size is not None and size < 1:
+        raise ValueError(f"{owner}: `batch_size` must be at least 1, but is {size}.")
+
+
+def check_steps(owner: str, name: str, steps: int, tolerance: float | None) -> None:
+    """Refuse a number of steps, or a tolerance, out of range.
+
+    Raises:
+        ValueError: a number of steps that is no whole number from 0 on; a negative tolerance.
+    """
     if not isinstance(steps, int) or steps < 0:
         raise ValueError(f"{owner}: `{name}` must be an integer of at least 0, but is {steps}.")
     if tolerance is not None and not tolerance >= 0:

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from typing import TypeVar
 
 import equinox as eqx
+import jax
+import jax.numpy as jnp
 from jax.core import Tracer
 from jaxtyping import Array, Bool
 
@@ -23,7 +25,18 @@ def require(values: T, condition: Bool[Array, ""], message: str | Callable[[], s
         RuntimeError: at run time, from `equinox.error_if`, where the condition was traced.
     """
     if isinstance(condition, Tracer):
-        return eqx.error_if(values, ~condition, message if isinstance(message, str) else message())
+        # `error_if` copies what it is given, to one device: it is given one number, which it
+        # returns, and which the values are made to depend on.
+        one = eqx.error_if(
+            jnp.ones(()), ~condition, message if isinstance(message, str) else message()
+        )
+        return jax.tree.map(lambda leaf: _where(one == 1, leaf), values)
     if not condition:
         raise ValueError(message if isinstance(message, str) else message())
     return values
+
+
+def _where(good: Bool[Array, ""], leaf: Array) -> Array:
+    # EQX_ON_ERROR=nan makes values NaN where it can.
+    bad = jnp.nan if jnp.issubdtype(leaf.dtype, jnp.inexact) else 0
+    return jnp.where(good, leaf, jnp.asarray(bad, leaf.dtype))

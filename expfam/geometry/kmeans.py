@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
+from .shards import draw_row
+
 
 def kmeans(
     key: Key[Array, ""],
@@ -45,7 +47,7 @@ def kmeans(
     def seed(nearest: Array, draw: Array) -> tuple[Array, Array]:
         # Where all rows coincide with a seed, any row will do.
         mass = jnp.where(jnp.sum(nearest * weights) > 0, nearest * weights, weights)
-        chosen = points[jax.random.choice(draw, n, p=mass / jnp.sum(mass))]
+        chosen = draw_row(draw, points, mass)
         return jnp.minimum(nearest, distances(chosen[None])[:, 0]), chosen
 
     draws = jax.random.split(key, n_clusters)

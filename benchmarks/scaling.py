@@ -1,0 +1,298 @@
+"""How the time of an EM step, its temporary memory and its compilation grow with size.
+
+Measures EM steps of a Gaussian mixture, factor analysis and an HMoG against the number of rows N,
+of columns (D or p), of latent dimensions d and of components K, one of them at a time, after
+compilation: medians of several steps on pinned threads. Prints a table, with
+
+- the growth of the time from size to size as an exponent (1: linear),
+- how far the time per row strays from its median over all N, the largest N being read from a
+  memory-mapped file, in blocks,
+- the temporary memory of a step as the compiler states it,
+- the seconds that the first call takes.
+
+`--json` and `--picture` write files.
+
+    python benchmarks/scaling.py [--quick] [--threads 2] [--json FILE] [--picture FILE]
+"""
+
+import argparse
+import os
+
+
+def options() -> argparse.Namespace:
+    """The arguments; threads are pinned before JAX starts."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="small sizes, to try it out")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--json")
+    parser.add_argument("--picture")
+    found = parser.parse_args()
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: found.threads])
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ[name] = str(found.threads)
+    return found
+
+
+OPTIONS = options()
+
+import itertools  # noqa: E402  the number of threads has to be set first
+import json  # noqa: E402
+import statistics  # noqa: E402
+import tempfile  # noqa: E402
+import time  # noqa: E402
+from collections.abc import Callable, Iterator  # noqa: E402
+from pathlib import Path  # noqa: E402
+from typing import Any  # noqa: E402
+
+import jax  # noqa: E402
+import jax.numpy as jnp  # noqa: E402
+import numpy as np  # noqa: E402
+
+import expfam as ef  # noqa: E402
+from expfam.harmonium.base import _average_log_density, _em_step  # noqa: E402
+
+KEY = jax.random.key(0)
+Times = dict[int, float]
+
+
+def mixture(**size: int) -> tuple[Any, int]:
+    """A Gaussian mixture with full covariances, and its number of columns."""
+    return ef.Mixture(ef.Normal(size["D"]), size["K"]), size["D"]
+
+
+def factors(**size: int) -> tuple[Any, int]:
+    """Factor analysis."""
+    return ef.factor_analysis(size["p"], size["d"]), size["p"]
+
+
+def hierarchical(**size: int) -> tuple[Any, int]:
+    """An HMoG with diagonal noise."""
+    return ef.analytic_hmog(size["p"], ef.Diagonal(), size["d"], size["K"]), size["p"]
+
+
+# Name, model, sizes from which one at a time departs, and the sizes that it takes.
+QUICK = [
+    ("mixture", mixture, {"N": 4000, "D": 5, "K": 3}, {"N": [2000, 4000, 8000], "K": [2, 4]}),
+    ("FA", factors, {"N": 4000, "p": 10, "d": 2}, {"N": [2000, 4000], "p": [5, 10]}),
+    ("HMoG", hierarchical, {"N": 4000, "p": 10, "d": 2, "K": 3}, {"N": [2000, 4000], "d": [2, 4]}),
+]
+FULL = [
+    (
+        "mixture",
+        mixture,
+        {"N": 100_000, "D": 20, "K": 10},
+        {
+            "N": [10_000, 30_000, 100_000, 300_000, 1_000_000, 3_000_000],
+            "D": [5, 10, 20, 40, 80],
+            "K": [2, 5, 10, 20, 40],
+        },
+    ),
+    (
+        "FA",
+        factors,
+        {"N": 20_000, "p": 100, "d": 10},
+        {
+            "N": [10_000, 30_000, 100_000, 300_000],
+            "p": [25, 50, 100, 200, 400],
+            "d": [2, 5, 10, 20, 40],
+        },
+    ),
+    (
+        "HMoG",
+        hierarchical,
+        {"N": 20_000, "p": 100, "d": 10, "K": 10},
+        {
+            "N": [10_000, 30_000, 100_000, 300_000],
+            "p": [25, 50, 100, 200, 400],
+            "d": [2, 5, 10, 20],
+            "K": [2, 5, 10, 20, 40],
+        },
+    ),
+]
+
+
+def rows(n: int, dim: int) -> jax.Array:
+    """Standard normal rows, on which EM has as much to do as on any others."""
+    return jax.random.normal(KEY, (n, dim), jnp.float32)
+
+
+def seconds(call: Callable[[], Any], rounds: int) -> float:
+    """The median time of a call; the first, which compiles, does not count."""
+    jax.block_until_ready(call())
+    taken = []
+    for _ in range(rounds):
+        start = time.perf_counter()
+        jax.block_until_ready(call())
+        taken.append(time.perf_counter() - start)
+    return statistics.median(taken)
+
+
+def step_time(build: Callable[..., Any], size: dict[str, int], rounds: int) -> float:
+    """Seconds of an EM step of a model."""
+    model, dim = build(**size)
+    xs = rows(size["N"], dim)
+    params = model.initialize_from_sample(KEY, xs[:5000])
+    return seconds(lambda: model.expectation_maximization(params, xs).coords, rounds)
+
+
+def streamed_time(size: dict[str, int], rounds: int) -> float:
+    """Seconds of an EM step of the mixture on rows in a file, one pass over all blocks."""
+    model, dim = mixture(**size)
+    block = np.asarray(rows(100_000, dim))
+    params = model.initialize_from_sample(KEY, jnp.asarray(block[:5000]))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "rows.npy"
+        shape = (size["N"], dim)
+        file = np.lib.format.open_memmap(path, mode="w+", dtype=block.dtype, shape=shape)
+        for start in range(0, size["N"], len(block)):
+            file[start : start + len(block)] = block[: size["N"] - start]
+        file.flush()
+        xs = np.load(path, mmap_mode="r")
+
+        def fit(steps: int) -> Any:
+            method = ef.EM(max_steps=steps, tolerance=None)
+            return ef.fit(model, xs, key=KEY, method=method, params=params).params.coords
+
+        # A fit of n steps reads the file n + 1 times: the last for the objective.
+        fit(0)
+        times = []
+        for _ in range(max(1, rounds // 3)):
+            start = time.perf_counter()
+            jax.block_until_ready(fit(1))
+            times.append((time.perf_counter() - start) / 2)
+    return statistics.median(times)
+
+
+def exponents(times: Times) -> Iterator[str]:
+    """The growth of time from size to size."""
+    pairs = sorted(times.items())
+    for (a, first), (b, second) in itertools.pairwise(pairs):
+        yield f"{np.log(second / first) / np.log(b / a):.2f}"
+
+
+def curves(cases: list[Any], rounds: int) -> dict[str, dict[str, Times]]:
+    """Seconds of a step, by model, what is varied, and its size."""
+    found: dict[str, dict[str, Times]] = {}
+    for name, build, base, varied in cases:
+        for letter, sizes in varied.items():
+            times = {n: step_time(build, {**base, letter: n}, rounds) for n in sizes}
+            found.setdefault(name, {})[letter] = times
+            fixed = " ".join(f"{k}={v}" for k, v in base.items() if k != letter)
+            shown = "  ".join(f"{n}: {1e3 * t:.2f}" for n, t in times.items())
+            print(f"{name:8} {letter}  {shown}   ({fixed}; growth {' '.join(exponents(times))})")
+    return found
+
+
+def memory(n: int) -> dict[str, float]:
+    """MB of temporaries of a step, and of the mean log-density, without the rows themselves."""
+    found = {}
+    for name, build, size in (
+        ("mixture", mixture, {"D": 20, "K": 10}),
+        ("FA", factors, {"p": 20, "d": 5}),
+        ("HMoG", hierarchical, {"p": 20, "d": 5, "K": 10}),
+    ):
+        model, dim = build(**size)
+        coords = model.initialize_from_sample(KEY, rows(1000, dim)).coords
+        xs = jax.ShapeDtypeStruct((n, dim), jnp.float32)
+        programs = {
+            "step": _em_step.lower(model, coords, xs, None, None),
+            "density": _average_log_density.lower(model, coords, xs, None),
+        }
+        for what, program in programs.items():
+            analysis = program.compile().memory_analysis()
+            found[f"{name} {what}"] = analysis.temp_size_in_bytes / 1e6
+    return found
+
+
+def first_calls(cases: list[Any]) -> dict[str, float]:
+    """Seconds of the first EM step of each model, with empty caches."""
+    found = {}
+    for name, build, base, _ in cases:
+        model, dim = build(**base)
+        xs = rows(2000, dim)
+        params = model.initialize_from_sample(KEY, xs)
+        jax.clear_caches()
+        start = time.perf_counter()
+        jax.block_until_ready(model.expectation_maximization(params, xs).coords)
+        found[name] = time.perf_counter() - start
+    return found
+
+
+def draw(found: dict[str, dict[str, Times]], streamed: Times, path: str) -> None:
+    """One panel for each size that is varied, one line for each model."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    # Columns are called D in a mixture.
+    panels = {"N": "rows N", "p": "columns p (mixture: D)", "d": "latent dimensions d"}
+    panels["K"] = "components K"
+    figure, axes = plt.subplots(1, len(panels), figsize=(13, 3.4), layout="constrained")
+    for axis, (letter, label) in zip(axes, panels.items(), strict=True):
+        for (name, by_letter), color in zip(found.items(), ("C0", "C1", "C2"), strict=True):
+            times = by_letter.get(letter) or (by_letter.get("D") if letter == "p" else None)
+            if not times:
+                continue
+            sizes, values = zip(*sorted(times.items()), strict=True)
+            axis.loglog(sizes, [1e3 * v for v in values], "o-", color=color, markersize=3)
+            end = (sizes[-1], 1e3 * values[-1])
+            axis.annotate(name, end, (4, 0), textcoords="offset points", color=color, va="center")
+        if letter == "N" and streamed:
+            ((n, value),) = streamed.items()
+            axis.loglog([n], [1e3 * value], "s", color="C0", markersize=4)
+            axis.annotate(
+                "from a file",
+                (n, 1e3 * value),
+                (0, 6),
+                textcoords="offset points",
+                color="C0",
+                ha="right",
+            )
+        axis.set_xlabel(label)
+        axis.margins(x=0.2)
+        axis.spines[["top", "right"]].set_visible(False)
+    axes[0].set_ylabel("milliseconds per EM step")
+    figure.savefig(path, dpi=150)
+
+
+def main() -> None:
+    """Measure, print, write."""
+    cases, rounds = (QUICK, 3) if OPTIONS.quick else (FULL, OPTIONS.rounds)
+    print(
+        f"{jax.default_backend()}, {OPTIONS.threads} threads, JAX {jax.__version__}, float32; "
+        "milliseconds per EM step",
+        flush=True,
+    )
+    compiled = first_calls(cases)
+    found = curves(cases, rounds)
+    size = {**cases[0][2], "N": 20_000 if OPTIONS.quick else 10_000_000}
+    streamed = {size["N"]: streamed_time(size, rounds)}
+    per_row = {n: 1e9 * t / n for n, t in (found["mixture"]["N"] | streamed).items()}
+    middle = statistics.median(per_row.values())
+    strays = max(abs(value / middle - 1) for value in per_row.values())
+    print(f"mixture from a file, N={size['N']}: {1e3 * streamed[size['N']]:.1f}")
+    shown = "  ".join(f"{n}: {value:.0f}" for n, value in per_row.items())
+    print(f"mixture, nanoseconds per row  {shown}   (at most {100 * strays:.0f} % off the median)")
+    temporaries = memory(1_000_000)
+    print(
+        "MB of temporaries, N=1000000", *(f"{k}: {v:.1f}" for k, v in temporaries.items()), sep="  "
+    )
+    print("seconds of the first call", *(f"{k}: {v:.2f}" for k, v in compiled.items()), sep="  ")
+    if OPTIONS.json:
+        result = {
+            "seconds": found,
+            "streamed_seconds": streamed,
+            "largest_deviation_per_row": strays,
+            "temporary_megabytes": temporaries,
+            "first_call_seconds": compiled,
+        }
+        Path(OPTIONS.json).write_text(json.dumps(result, indent=2))
+    if OPTIONS.picture:
+        draw(found, streamed, OPTIONS.picture)
+
+
+if __name__ == "__main__":
+    main()
