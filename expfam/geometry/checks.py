@@ -1,9 +1,10 @@
 """One way to require something of values: an exception, or `error_if` where they are traced."""
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import equinox as eqx
+import jax.numpy as jnp
 from jax.core import Tracer
 from jaxtyping import Array, Bool
 
@@ -27,3 +28,21 @@ def require(values: T, condition: Bool[Array, ""], message: str | Callable[[], s
     if not condition:
         raise ValueError(message if isinstance(message, str) else message())
     return values
+
+
+def require_shape(value: Any, shape: tuple[int, ...], owner: str, argument: str) -> None:
+    """Refuse an argument of another shape.
+
+    Args:
+        value: an array, a number, or nested sequences of numbers.
+        shape: what its shape must be.
+        owner: class and method, for the message.
+        argument: public name of the argument, for the message.
+
+    Raises:
+        ValueError: where it has another shape.
+    """
+    if jnp.shape(value) != shape:
+        raise ValueError(
+            f"{owner}: `{argument}` must have shape {shape}, but has shape {jnp.shape(value)}."
+        )
