@@ -10,6 +10,7 @@ from jaxtyping import Array, Bool, Float, Key
 from ..geometry.checks import require, require_shape
 from ..geometry.linalg import (
     cholesky,
+    gram,
     invert_positive,
     invert_triangular,
     is_symmetric,
@@ -135,12 +136,11 @@ class InverseWishart(AbstractObservedFamily[WishartCoords]):
         return self._of_inverse._in_domain(coords)
 
     def _sample(self, key: Key[Array, ""], coords: WishartCoords) -> Array:
-        factor = self._sample_factor(key, coords)
-        return factor @ factor.T
+        return gram(self._sample_factor(key, coords).T)
 
     def _sample_factor(self, key: Key[Array, ""], coords: WishartCoords) -> Array:
         # L = C Z⁻¹: the Cholesky factor of a draw
-        root = draw_root(key, self.size, coords.log_determinant)
+        root = draw_root(key, self.size, coords.log_determinant, 0.25)
         return factor_of(coords) @ invert_triangular(root)
 
     def _features(self, x: Array) -> Array:

@@ -10,6 +10,7 @@ from jaxtyping import Array, Bool, Float, Key
 from ..geometry.checks import require, require_shape
 from ..geometry.linalg import (
     cholesky,
+    gram,
     invert_positive,
     invert_triangular,
     is_symmetric,
@@ -226,7 +227,7 @@ class MatrixNormalInverseWishart(AbstractObservedFamily[NormalWishartCoords]):
         location, factor, wishart = _split(coords)
         lower = self._of_covariance._sample_factor(first, wishart)
         noise = jax.random.normal(second, (self.rows, self.columns), location.dtype)
-        return location + invert_triangular(factor).T @ noise @ lower.T, lower @ lower.T
+        return location + invert_triangular(factor).T @ noise @ lower.T, gram(lower.T)
 
     def _features(self, x: tuple[Array, Array]) -> Array:
         return jnp.concatenate([jnp.ravel(x[0]), self._of_covariance._features(x[1])])

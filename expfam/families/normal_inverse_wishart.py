@@ -10,6 +10,7 @@ from jaxtyping import Array, Bool, Float, Key
 from ..geometry.checks import require
 from ..geometry.linalg import (
     cholesky,
+    gram,
     invert_positive,
     invert_triangular,
     is_symmetric,
@@ -180,7 +181,7 @@ class NormalInverseWishart(AbstractObservedFamily[NormalWishartCoords]):
         location, wishart = split(coords)
         factor = self._of_covariance._sample_factor(first, wishart)
         noise = jax.random.normal(second, (self.size,), location.dtype)
-        return location + factor @ noise / jnp.sqrt(coords.quadratic), factor @ factor.T
+        return location + factor @ noise / jnp.sqrt(coords.quadratic), gram(factor.T)
 
     def _features(self, x: tuple[Array, Array]) -> Array:
         return self._of_precision._features(x)

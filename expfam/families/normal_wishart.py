@@ -10,6 +10,7 @@ from jaxtyping import Array, Bool, Float, Key
 from ..geometry.checks import require, require_shape
 from ..geometry.linalg import (
     cholesky,
+    gram,
     invert_positive,
     invert_triangular,
     is_symmetric,
@@ -217,7 +218,7 @@ class NormalWishart(AbstractObservedFamily[NormalWishartCoords]):
         factor = self._of_precision._sample_factor(first, wishart)
         noise = jax.random.normal(second, (self.size,), location.dtype)
         step = invert_triangular(factor) @ noise / jnp.sqrt(coords.quadratic)
-        return location + step, factor.T @ factor
+        return location + step, gram(factor)
 
     def _features(self, x: tuple[Array, Array]) -> Array:
         return jnp.concatenate([x[0], self._of_precision._features(x[1])])

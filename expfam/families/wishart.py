@@ -10,6 +10,7 @@ from jaxtyping import Array, Bool, Float, Key
 from ..geometry.checks import require, require_shape
 from ..geometry.linalg import (
     cholesky,
+    gram,
     invert_positive,
     invert_triangular,
     is_symmetric,
@@ -53,7 +54,8 @@ class Wishart(AbstractObservedFamily[WishartCoords]):
 
     The base measure is |X|^(−(d+1)/2), against Lebesgue measure of the entries on and above the
     diagonal. The degrees of freedom are more than d − 1, and need not be whole; close to d − 1,
-    draws may be singular up to rounding.
+    draws are singular up to rounding: their diagonals are rounded up by a few units in the last
+    place, which keeps them positive definite.
 
     Attributes:
         size: number of rows d.
@@ -162,12 +164,11 @@ class Wishart(AbstractObservedFamily[WishartCoords]):
         return (a > (self.size - 1) / 2) & jnp.isfinite(_log_normalizer(coords))
 
     def _sample(self, key: Key[Array, ""], coords: WishartCoords) -> Array:
-        factor = self._sample_factor(key, coords)
-        return factor.T @ factor
+        return gram(self._sample_factor(key, coords))
 
     def _sample_factor(self, key: Key[Array, ""], coords: WishartCoords) -> Array:
         # G = ZC⁻¹, lower triangular, with X = GᵀG
-        root = draw_root(key, self.size, coords.log_determinant)
+        root = draw_root(key, self.size, coords.log_determinant, 0.5)
         return root @ invert_triangular(factor_of(coords))
 
     def _features(self, x: Array) -> Array:
@@ -284,10 +285,12 @@ def standard_entropy(size: int, a: Float[Array, ""]) -> Float[Array, ""]:
     return jnp.sum(gammas - steps * digamma(shapes)) + size * (size - 1) / 4 * (1 + _LOG_PI)
 
 
-def draw_root(key: Key[Array, ""], size: int, a: Float[Array, ""]) -> Float[Array, "d d"]:
-    """Z, with roots of the smallest normal number in place of what is below it."""
+def draw_root(
+    key: Key[Array, ""], size: int, a: Float[Array, ""], power: float
+) -> Float[Array, "d d"]:
+    """Z; of its diagonal, entries below that power of the smallest normal number are set to it."""
     first, second = jax.random.split(key)
     logs = jax.random.loggamma(first, _shapes(size, a)[0], dtype=a.dtype)
-    diagonal = jnp.maximum(jnp.exp(logs / 2), jnp.finfo(a.dtype).tiny ** 0.5)
     noise = jax.random.normal(second, (size, size), a.dtype) / 2**0.5
+    diagonal = jnp.maximum(jnp.exp(logs / 2), jnp.finfo(a.dtype).tiny ** power)
     return jnp.tril(noise, -1) + jnp.diag(diagonal)

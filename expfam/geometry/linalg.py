@@ -74,6 +74,18 @@ def invert_positive(matrix: Matrix) -> Matrix:
     return inverse.T @ inverse
 
 
+def gram(root: Matrix) -> Matrix:
+    """Rᵀ R, with a diagonal a few units in the last place larger.
+
+    That keeps it positive definite after rounding, whatever the triangular R.
+    """
+    matrix = root.T @ root
+    info = jnp.finfo(matrix.dtype)
+    diagonal = jnp.diagonal(matrix)
+    larger = 4 * (matrix.shape[0] + 1) * info.eps * diagonal
+    return matrix + jnp.diag(jnp.maximum(larger, info.tiny))
+
+
 def log_determinant(factor: Matrix) -> Float[Array, ""]:
     """log |L Lᵀ| of a triangular factor L with a positive diagonal."""
     return 2 * jnp.sum(jnp.log(jnp.diagonal(factor)))
