@@ -84,11 +84,10 @@ class InverseWishart(AbstractObservedFamily[WishartCoords]):
         owner = "InverseWishart.from_scale_freedom"
         require_shape(scale, (self.size, self.size), owner, "scale")
         require_shape(freedom, (), owner, "freedom")
-        matrix, n = jnp.asarray(scale, float), jnp.asarray(freedom, float)
-        coords = WishartCoords(-matrix / 2, n / 2)
+        coords, valid = _from_scale(self, jnp.asarray(scale, float), jnp.asarray(freedom, float))
         return require(
             Natural(coords),
-            self._in_domain(coords) & is_symmetric(matrix),
+            valid,
             f"{owner}: `scale` must be symmetric and positive definite, and `freedom` more than "
             f"{self.size - 1} and finite.",
         )
@@ -157,3 +156,11 @@ class InverseWishart(AbstractObservedFamily[WishartCoords]):
 
     def _from_unconstrained(self, free: tuple[Array, Array]) -> WishartCoords:
         return self._of_inverse._from_unconstrained(free)
+
+
+@jax.jit
+def _from_scale(
+    family: InverseWishart, scale: Array, freedom: Array
+) -> tuple[WishartCoords, Array]:
+    coords = WishartCoords(-scale / 2, freedom / 2)
+    return coords, family._in_domain(coords) & is_symmetric(scale)

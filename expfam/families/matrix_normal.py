@@ -107,11 +107,11 @@ class MatrixNormal(AbstractObservedFamily[MatrixNormalCoords]):
         owner = "MatrixNormal.from_mean_column_covariance"
         require_shape(mean, (self.rows, self.columns), owner, "mean")
         require_shape(column_covariance, (self.columns,) * 2, owner, "column_covariance")
-        location, matrix = jnp.asarray(mean, float), jnp.asarray(column_covariance, float)
-        coords = self._leave(_from_moments(self._whiten_rows(location), matrix, matrix))
+        given = jnp.asarray(mean, float), jnp.asarray(column_covariance, float)
+        coords, valid = _from_usual(self, *given)
         return require(
             Natural(coords),
-            self._in_domain(coords) & is_symmetric(matrix),
+            valid,
             f"{owner}: `mean` must be finite, and `column_covariance` symmetric and positive "
             "definite.",
         )
@@ -121,8 +121,7 @@ class MatrixNormal(AbstractObservedFamily[MatrixNormalCoords]):
     ) -> tuple[Float[Array, "p q"], Float[Array, "q q"]]:
         """Mean M and column covariance V."""
         self._check_point(params, Natural, "mean_column_covariance", "params")
-        mean, inverse = _moments(self._enter(params.coords))
-        return self._color_rows(mean), inverse.T @ inverse
+        return _usual(self, params.coords)
 
     # Known rows: U = L Lᵀ, W = L⁻¹X has independent rows and natural coordinates (LᵀΘ₁, Θ₂).
 
@@ -238,6 +237,20 @@ class MatrixNormal(AbstractObservedFamily[MatrixNormalCoords]):
     def _from_unconstrained(self, free: tuple[Array, Array]) -> MatrixNormalCoords:
         factor = PositiveDefinite().from_unconstrained(free[1])
         return self._leave(_from_factor(free[0], factor))
+
+
+@jax.jit
+def _from_usual(
+    family: MatrixNormal, mean: Array, covariance: Array
+) -> tuple[MatrixNormalCoords, Array]:
+    coords = family._leave(_from_moments(family._whiten_rows(mean), covariance, covariance))
+    return coords, family._in_domain(coords) & is_symmetric(covariance)
+
+
+@jax.jit
+def _usual(family: MatrixNormal, coords: MatrixNormalCoords) -> tuple[Array, Array]:
+    mean, inverse = _moments(family._enter(coords))
+    return family._color_rows(mean), inverse.T @ inverse
 
 
 # Kernels for independent rows, with V⁻¹ = −2Θ₂ = F Fᵀ.

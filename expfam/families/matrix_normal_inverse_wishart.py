@@ -125,13 +125,11 @@ class MatrixNormalInverseWishart(AbstractObservedFamily[NormalWishartCoords]):
         require_shape(precision, (p, p), owner, "precision")
         require_shape(scale, (q, q), owner, "scale")
         require_shape(freedom, (), owner, "freedom")
-        usual = (location, precision, scale, freedom)
-        m, k, matrix, n = (jnp.asarray(value, float) for value in usual)
-        first = k @ m
-        coords = NormalWishartCoords(first, matrix + _symmetrized(m.T @ first), k, n)
+        given = (jnp.asarray(value, float) for value in (location, precision, scale, freedom))
+        coords, valid = _from_usual(self, *given)
         return require(
             Natural(coords),
-            self._in_domain(coords) & is_symmetric(matrix) & is_symmetric(k),
+            valid,
             f"{owner}: `location` must be finite, `precision` and `scale` symmetric and positive "
             f"definite, and `freedom` more than {q - 1} and finite; the scale must not be lost in "
             "the rounding of locationᵀ precision location.",
@@ -143,7 +141,7 @@ class MatrixNormalInverseWishart(AbstractObservedFamily[NormalWishartCoords]):
         """Location M, row precision K, scale Ψ and degrees of freedom n."""
         self._check_point(params, Natural, "location_precision_scale_freedom", "params")
         coords = params.coords
-        location, _, wishart = _split(coords)
+        location, _, wishart = jax.jit(_split)(coords)
         return location, coords.quadratic, -2 * wishart.matrix, coords.log_determinant
 
     def _sufficient_statistic(self, x: tuple[Array, Array]) -> NormalWishartCoords:
@@ -263,6 +261,21 @@ class MatrixNormalInverseWishart(AbstractObservedFamily[NormalWishartCoords]):
         location, logs, rest = free
         factor = PositiveDefinite().from_unconstrained(logs)
         return _join(location, factor, self._of_covariance._from_unconstrained(rest))
+
+
+@jax.jit
+def _from_usual(
+    family: MatrixNormalInverseWishart,
+    location: Array,
+    precision: Array,
+    scale: Array,
+    freedom: Array,
+) -> tuple[NormalWishartCoords, Array]:
+    first = precision @ location
+    second = scale + _symmetrized(location.T @ first)
+    coords = NormalWishartCoords(first, second, precision, freedom)
+    valid = family._in_domain(coords) & is_symmetric(scale) & is_symmetric(precision)
+    return coords, valid
 
 
 @jax.custom_jvp

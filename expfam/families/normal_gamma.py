@@ -96,10 +96,11 @@ class NormalGamma(AbstractObservedFamily[NormalGammaCoords]):
             ValueError: where count, shape or rate are not positive, or a number is not finite.
         """
         owner = "NormalGamma.from_location_count_shape_rate"
-        coords = from_usual(location, count, shape, rate, owner, "rate")
+        given = check_usual(owner, location=location, count=count, shape=shape, rate=rate)
+        coords, valid = from_usual(*given)
         return require(
             Natural(coords),
-            self._in_domain(coords),
+            valid,
             f"{owner}: `location` must be finite, and `count`, `shape` and `rate` positive and "
             "finite, the rate not lost in the rounding of count · location².",
         )
@@ -244,17 +245,25 @@ def _above(value: Array, noise: Array) -> Array:
     return jnp.where(value > noise, value, jnp.nan)
 
 
-def from_usual(
-    location: Any, count: Any, shape: Any, rate: Any, owner: str, name: str
-) -> NormalGammaCoords:
-    """Natural coordinates of m, κ, a and b; `name` is what the owner calls b."""
-    names = ("location", "count", "shape", name)
-    for argument, value in zip(names, (location, count, shape, rate), strict=True):
+def check_usual(owner: str, **given: Any) -> list[Float[Array, ""]]:
+    """The given numbers as scalars; refuses other shapes."""
+    for argument, value in given.items():
         require_shape(value, (), owner, argument)
-    m, k, a, b = (jnp.asarray(value, float) for value in (location, count, shape, rate))
-    return NormalGammaCoords(k * m, 2 * b + k * m * m, k, 2 * a)
+    return [jnp.asarray(value, float) for value in given.values()]
 
 
+@jax.jit
+def from_usual(
+    location: Array, count: Array, shape: Array, rate: Array
+) -> tuple[NormalGammaCoords, Bool[Array, ""]]:
+    """Natural coordinates of m, κ, a and b, and whether they are a point of the domain."""
+    coords = NormalGammaCoords(
+        count * location, 2 * rate + count * location * location, count, 2 * shape
+    )
+    return coords, NormalGamma()._in_domain(coords)
+
+
+@jax.jit
 def usual(coords: NormalGammaCoords) -> tuple[Array, Array, Array, Array]:
     """m, κ, a and b."""
     location, gamma = _split(coords)

@@ -7,7 +7,7 @@ from jaxtyping import Array, Bool, Float, Key
 
 from ..geometry.checks import require
 from ..geometry.points import Natural
-from .normal_gamma import NormalGamma, NormalGammaCoords, from_usual, usual
+from .normal_gamma import NormalGamma, NormalGammaCoords, check_usual, from_usual, usual
 from .observed import AbstractObservedFamily, given_by_density
 from .support import Support
 
@@ -71,10 +71,11 @@ class NormalInverseGamma(AbstractObservedFamily[NormalGammaCoords]):
             ValueError: where count, shape or scale are not positive, or a number is not finite.
         """
         owner = "NormalInverseGamma.from_location_count_shape_scale"
-        coords = from_usual(location, count, shape, scale, owner, "scale")
+        given = check_usual(owner, location=location, count=count, shape=shape, scale=scale)
+        coords, valid = from_usual(*given)
         return require(
             Natural(coords),
-            self._in_domain(coords),
+            valid,
             f"{owner}: `location` must be finite, and `count`, `shape` and `scale` positive and "
             "finite, the scale not lost in the rounding of count · location².",
         )

@@ -18,7 +18,7 @@ from ..geometry.linalg import (
 )
 from ..geometry.points import Natural
 from .inverse_wishart import InverseWishart
-from .normal_wishart import NormalWishart, NormalWishartCoords, check_usual, from_usual, split
+from .normal_wishart import NormalWishart, NormalWishartCoords, check_usual, join_sums, split
 from .observed import AbstractObservedFamily, given_by_density
 from .support import Support
 from .wishart import mean_of
@@ -107,11 +107,11 @@ class NormalInverseWishart(AbstractObservedFamily[NormalWishartCoords]):
             ValueError: a wrong shape, or a value that is not allowed.
         """
         owner = "NormalInverseWishart.from_location_count_scale_freedom"
-        matrix = check_usual(self.size, location, count, scale, freedom, owner)
-        coords = from_usual(location, count, matrix, freedom)
+        given = check_usual(self.size, location, count, scale, freedom, owner)
+        coords, valid = _from_usual(self, *given)
         return require(
             Natural(coords),
-            self._in_domain(coords) & is_symmetric(matrix),
+            valid,
             f"{owner}: `location` must be finite, `count` positive and finite, `scale` symmetric "
             f"and positive definite, and `freedom` more than {self.size - 1} and finite; the scale "
             "must not be lost in the rounding of count · location locationᵀ.",
@@ -197,6 +197,14 @@ class NormalInverseWishart(AbstractObservedFamily[NormalWishartCoords]):
 
     def _from_unconstrained(self, free: tuple[Array, Array, Any]) -> NormalWishartCoords:
         return self._of_precision._from_unconstrained(free)
+
+
+@jax.jit
+def _from_usual(
+    family: NormalInverseWishart, location: Array, count: Array, scale: Array, freedom: Array
+) -> tuple[NormalWishartCoords, Array]:
+    coords = join_sums(location, count, scale, freedom)
+    return coords, family._in_domain(coords) & is_symmetric(scale)
 
 
 def _inverted(xs: tuple[Array, Array]) -> tuple[Array, Array]:

@@ -20,7 +20,7 @@ from ..geometry.points import Natural, pairing
 from ..geometry.spaces import Euclidean, Symmetric
 from .observed import AbstractObservedFamily, given_by_density
 from .support import Support
-from .wishart import Wishart, WishartCoords, mean_of
+from .wishart import Wishart, WishartCoords, mean_of, scale_of
 
 _LOG_2_PI = 1.8378770664093453
 
@@ -123,11 +123,11 @@ class NormalWishart(AbstractObservedFamily[NormalWishartCoords]):
             ValueError: a wrong shape, or a value that is not allowed.
         """
         owner = "NormalWishart.from_location_count_scale_freedom"
-        matrix = check_usual(self.size, location, count, scale, freedom, owner)
-        coords = from_usual(location, count, invert_positive(matrix), freedom)
+        given = check_usual(self.size, location, count, scale, freedom, owner)
+        coords, valid = _from_usual(self, *given)
         return require(
             Natural(coords),
-            self._in_domain(coords) & is_symmetric(matrix),
+            valid,
             f"{owner}: `location` must be finite, `count` positive and finite, `scale` symmetric "
             f"and positive definite, and `freedom` more than {self.size - 1} and finite; the "
             "inverse of the scale must not be lost in the rounding of count · location locationᵀ.",
@@ -138,9 +138,9 @@ class NormalWishart(AbstractObservedFamily[NormalWishartCoords]):
     ) -> tuple[Float[Array, " d"], Float[Array, ""], Float[Array, "d d"], Float[Array, ""]]:
         """Location m, count κ, scale V and degrees of freedom n."""
         self._check_point(params, Natural, "location_count_scale_freedom", "params")
-        location, wishart = split(params.coords)
-        scale, freedom = self._of_precision.scale_freedom(Natural(wishart))
-        return location, params.coords.quadratic, scale, freedom
+        coords = params.coords
+        location, wishart = split(coords)
+        return location, coords.quadratic, scale_of(wishart), coords.log_determinant
 
     def _sufficient_statistic(self, x: tuple[Array, Array]) -> NormalWishartCoords:
         mean, precision = x
@@ -250,6 +250,14 @@ class NormalWishart(AbstractObservedFamily[NormalWishartCoords]):
         return _join(free[0], jnp.exp(-free[1]), wishart)
 
 
+@jax.jit
+def _from_usual(
+    family: NormalWishart, location: Array, count: Array, scale: Array, freedom: Array
+) -> tuple[NormalWishartCoords, Array]:
+    coords = join_sums(location, count, invert_positive(scale), freedom)
+    return coords, family._in_domain(coords) & is_symmetric(scale)
+
+
 @jax.custom_jvp
 def _log_normalizer(coords: NormalWishartCoords) -> Array:
     # that of the Wishart of Λ, − d/2 log κ
@@ -298,20 +306,20 @@ def _join(location: Array, spread: Array, wishart: WishartCoords) -> NormalWisha
     return NormalWishartCoords(location / spread, second, 1 / spread, 2 * wishart.log_determinant)
 
 
+def join_sums(
+    location: Array, count: Array, inverse_scale: Array, freedom: Array
+) -> NormalWishartCoords:
+    """Natural coordinates of m, κ, V⁻¹ and n."""
+    second = inverse_scale + count * jnp.outer(location, location)
+    return NormalWishartCoords(count * location, second, count, freedom)
+
+
 def check_usual(
     size: int, location: Any, count: Any, scale: Any, freedom: Any, owner: str
-) -> Float[Array, "d d"]:
-    """Refuse usual parameters of wrong shapes; the scale as an array."""
+) -> list[Array]:
+    """Usual parameters as arrays; refuses other shapes."""
     require_shape(location, (size,), owner, "location")
     require_shape(count, (), owner, "count")
     require_shape(scale, (size, size), owner, "scale")
     require_shape(freedom, (), owner, "freedom")
-    return jnp.asarray(scale, float)
-
-
-def from_usual(
-    location: Any, count: Any, inverse_scale: Float[Array, "d d"], freedom: Any
-) -> NormalWishartCoords:
-    """Natural coordinates of m, κ, V⁻¹ and n."""
-    m, k, n = (jnp.asarray(value, float) for value in (location, count, freedom))
-    return NormalWishartCoords(k * m, inverse_scale + k * jnp.outer(m, m), k, n)
+    return [jnp.asarray(value, float) for value in (location, count, scale, freedom)]

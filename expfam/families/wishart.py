@@ -98,11 +98,10 @@ class Wishart(AbstractObservedFamily[WishartCoords]):
         owner = "Wishart.from_scale_freedom"
         require_shape(scale, (self.size, self.size), owner, "scale")
         require_shape(freedom, (), owner, "freedom")
-        matrix, n = jnp.asarray(scale, float), jnp.asarray(freedom, float)
-        coords = WishartCoords(-0.5 * invert_positive(matrix), n / 2)
+        coords, valid = _from_scale(self, jnp.asarray(scale, float), jnp.asarray(freedom, float))
         return require(
             Natural(coords),
-            self._in_domain(coords) & is_symmetric(matrix),
+            valid,
             f"{owner}: `scale` must be symmetric and positive definite, and `freedom` more than "
             f"{self.size - 1} and finite.",
         )
@@ -112,8 +111,7 @@ class Wishart(AbstractObservedFamily[WishartCoords]):
     ) -> tuple[Float[Array, "d d"], Float[Array, ""]]:
         """Scale matrix V and degrees of freedom n."""
         self._check_point(params, Natural, "scale_freedom", "params")
-        inverse = invert_triangular(factor_of(params.coords))
-        return inverse.T @ inverse / 2, 2 * params.coords.log_determinant
+        return scale_of(params.coords), 2 * params.coords.log_determinant
 
     def _sufficient_statistic(self, x: Array) -> WishartCoords:
         return WishartCoords(x, log_determinant(cholesky(x)))
@@ -144,6 +142,7 @@ class Wishart(AbstractObservedFamily[WishartCoords]):
         # 2. … and stationary in P, so that the rounding of the mean is of second order.
         parts = shares.astype(xs.dtype)
         mean = jnp.tensordot(parts, xs, axes=1)
+        mean = mean + jnp.tensordot(parts, xs - mean, axes=1)
         factor = cholesky(mean)
         inverse = invert_triangular(factor)
         roots = inverse @ jax.vmap(cholesky)(xs)
@@ -152,7 +151,7 @@ class Wishart(AbstractObservedFamily[WishartCoords]):
         gap = parts @ (jnp.sum(deviance(jnp.ones_like(squares), squares), axis=1) + below)
         # Rows that are equal up to rounding have no degrees of freedom.
         rounding = jnp.finfo(xs.dtype).eps * jnp.linalg.norm(factor) * jnp.linalg.norm(inverse)
-        return from_gap(mean, jnp.where(gap > 16 * rounding**2, gap, jnp.nan))
+        return from_gap(mean, jnp.where(gap > 64 * rounding**2, gap, jnp.nan))
 
     def _entropy(self, coords: WishartCoords) -> Array:
         # that of the standard density, and (d + 1)/2 E log |X| of the base measure
@@ -196,6 +195,19 @@ class Wishart(AbstractObservedFamily[WishartCoords]):
         logs, rest = free
         factor = jnp.tril(logs, -1) + jnp.diag(jnp.exp(jnp.diagonal(logs)))
         return WishartCoords(-factor @ factor.T, (self.size - 1) / 2 + jnp.exp(rest))
+
+
+@jax.jit
+def _from_scale(wishart: Wishart, scale: Array, freedom: Array) -> tuple[WishartCoords, Array]:
+    coords = WishartCoords(-0.5 * invert_positive(scale), freedom / 2)
+    return coords, wishart._in_domain(coords) & is_symmetric(scale)
+
+
+@jax.jit
+def scale_of(coords: WishartCoords) -> Float[Array, "d d"]:
+    """V = (−2Θ)⁻¹."""
+    inverse = invert_triangular(factor_of(coords))
+    return inverse.T @ inverse / 2
 
 
 @jax.custom_jvp

@@ -72,3 +72,6 @@ def test_estimates_from_rows_that_are_close_to_each_other():
     gap = np.log(np.linalg.det(inverses.mean(0))) - np.mean(np.log(np.linalg.det(inverses)))
     # Σ_i log n/2 − digamma((n − i)/2) is d(d + 1)/(2n) and smaller terms
     np.testing.assert_allclose(freedom, 6 / gap, rtol=1e-2 if FLOAT32 else 1e-4)
+    equal = jnp.asarray(np.repeat(rows[:1], 50, axis=0))
+    with pytest.raises(ValueError, match="not attained"):
+        FAMILY.maximum_likelihood(equal)
