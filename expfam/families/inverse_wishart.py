@@ -113,12 +113,13 @@ class InverseWishart(AbstractObservedFamily[WishartCoords]):
         return given_by_density(self, coords, x)
 
     def _log_density(self, coords: WishartCoords, x: Array) -> Array:
+        return self._log_density_of_factor(coords, invert_triangular(cholesky(x)))
+
+    def _log_density_of_factor(self, coords: WishartCoords, inverse: Array) -> Array:
         # With X = L Lᵀ and ½Ψ = C Cᵀ, Z = L⁻¹C is lower triangular, and ZᵀZ has the same
         # eigenvalues as ½ΨX⁻¹.
-        lower = cholesky(x)
-        root = invert_triangular(lower) @ factor_of(coords)
-        standard = log_standard_density(root, coords.log_determinant)
-        return standard - (self.size + 1) / 2 * log_determinant(lower)
+        standard = log_standard_density(inverse @ factor_of(coords), coords.log_determinant)
+        return standard + (self.size + 1) / 2 * log_determinant(inverse)
 
     def _maximize(self, means: WishartCoords, start: WishartCoords | None) -> WishartCoords:
         return self._of_inverse._maximize(means, start)

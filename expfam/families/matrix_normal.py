@@ -217,7 +217,8 @@ class MatrixNormal(AbstractObservedFamily[MatrixNormalCoords]):
         return self._leave(_from_moments(mean, covariance, covariance))
 
     def _weak_means(self, xs: Array) -> MatrixNormalCoords:
-        # The variances of the columns, without correlations; of constant ones that of the largest.
+        # The variances of the columns, without correlations. A constant column gets a small share
+        # of the scale of the others, or of its own value.
         whitened = jax.vmap(self._whiten_rows)(xs)
         mean = jnp.mean(whitened, axis=0)
         variances = jnp.mean((whitened - mean) ** 2, axis=(0, 1))

@@ -111,8 +111,8 @@ class MatrixNormalInverseWishart(AbstractObservedFamily[NormalWishartCoords]):
 
         Args:
             location: M, the mean of B, shape `(p, q)`.
-            precision: K, shape `(p, p)`; Σxxᵀ over the observations that the knowledge of B is
-                worth.
+            precision: K, shape `(p, p)`; the sum of xxᵀ over the observations that the knowledge of
+                B is worth.
             scale: Ψ, shape `(q, q)`; the mean of the covariance is Ψ/(n − q − 1).
             freedom: n > q − 1.
 
@@ -167,14 +167,14 @@ class MatrixNormalInverseWishart(AbstractObservedFamily[NormalWishartCoords]):
         return given_by_density(self, coords, x)
 
     def _log_density(self, coords: NormalWishartCoords, x: tuple[Array, Array]) -> Array:
-        # that of Σ, and that of B given Σ
+        # that of Σ = L Lᵀ, and that of B given Σ
         matrix, covariance = x
         location, factor, wishart = _split(coords)
-        lower = cholesky(covariance)
-        residual = factor.T @ (matrix - location) @ invert_triangular(lower).T
+        inverse = invert_triangular(cholesky(covariance))
+        residual = factor.T @ (matrix - location) @ inverse.T
         rows = self.columns * (log_determinant(factor) - self.rows * _LOG_2_PI)
-        normal = rows - self.rows * log_determinant(lower) - jnp.sum(residual**2)
-        return self._of_covariance._log_density(wishart, covariance) + normal / 2
+        normal = rows + self.rows * log_determinant(inverse) - jnp.sum(residual**2)
+        return self._of_covariance._log_density_of_factor(wishart, inverse) + normal / 2
 
     def _maximize(
         self, means: NormalWishartCoords, start: NormalWishartCoords | None

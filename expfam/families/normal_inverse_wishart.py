@@ -149,13 +149,14 @@ class NormalInverseWishart(AbstractObservedFamily[NormalWishartCoords]):
         return given_by_density(self, coords, x)
 
     def _log_density(self, coords: NormalWishartCoords, x: tuple[Array, Array]) -> Array:
-        # that of Σ, and that of μ given Σ
+        # that of Σ = L Lᵀ, and that of μ given Σ
         (mean, covariance), (location, wishart) = x, split(coords)
-        lower = cholesky(covariance)
-        residual = invert_triangular(lower) @ (mean - location)
-        normal = self.size * (jnp.log(coords.quadratic) - _LOG_2_PI) - log_determinant(lower)
+        inverse = invert_triangular(cholesky(covariance))
+        residual = inverse @ (mean - location)
+        normal = self.size * (jnp.log(coords.quadratic) - _LOG_2_PI) + log_determinant(inverse)
         fit = coords.quadratic * jnp.dot(residual, residual)
-        return self._of_covariance._log_density(wishart, covariance) + (normal - fit) / 2
+        marginal = self._of_covariance._log_density_of_factor(wishart, inverse)
+        return marginal + (normal - fit) / 2
 
     def _maximize(
         self, means: NormalWishartCoords, start: NormalWishartCoords | None

@@ -15,6 +15,7 @@ from ..geometry.linalg import (
     invert_triangular,
     is_symmetric,
     log_determinant,
+    reverse_cholesky,
 )
 from ..geometry.points import Natural, pairing
 from ..geometry.spaces import Euclidean, Symmetric
@@ -61,9 +62,8 @@ class NormalWishart(AbstractObservedFamily[NormalWishartCoords]):
     in the natural coordinates of the normal where nothing is imagined, has n = κ + d + 2.
 
     Like all sums of squares, `second` holds V only up to its own rounding: of V⁻¹, the share
-    (1 + κ mᵀVm) ε is lost at rest, so that a location √(1/(κε)) widths from the origin cannot be
-    held. Where that matters, take vectors relative to a point near m. Close to d − 1 degrees of
-    freedom, draws of the precision may be singular up to rounding.
+    (1 + κ mᵀVm) ε is lost at rest, and all of it where κ mᵀVm reaches 1/ε. Where that matters, take
+    vectors relative to a point near m.
 
     Attributes:
         size: number of dimensions d.
@@ -158,13 +158,14 @@ class NormalWishart(AbstractObservedFamily[NormalWishartCoords]):
         return given_by_density(self, coords, x)
 
     def _log_density(self, coords: NormalWishartCoords, x: tuple[Array, Array]) -> Array:
-        # that of Λ, and that of μ given Λ
+        # that of Λ = GᵀG, and that of μ given Λ
         (mean, precision), (location, wishart) = x, split(coords)
-        lower = cholesky(precision)
-        residual = (mean - location) @ lower
+        lower = reverse_cholesky(precision)
+        residual = lower @ (mean - location)
         normal = self.size * (jnp.log(coords.quadratic) - _LOG_2_PI) + log_determinant(lower)
         fit = coords.quadratic * jnp.dot(residual, residual)
-        return self._of_precision._log_density(wishart, precision) + (normal - fit) / 2
+        marginal = self._of_precision._log_density_of_factor(wishart, lower)
+        return marginal + (normal - fit) / 2
 
     def _maximize(
         self, means: NormalWishartCoords, start: NormalWishartCoords | None

@@ -126,9 +126,11 @@ class Wishart(AbstractObservedFamily[WishartCoords]):
         return given_by_density(self, coords, x)
 
     def _log_density(self, coords: WishartCoords, x: Array) -> Array:
+        return self._log_density_of_factor(coords, reverse_cholesky(x))
+
+    def _log_density_of_factor(self, coords: WishartCoords, lower: Array) -> Array:
         # With X = GᵀG and −Θ = C Cᵀ, Z = GC is lower triangular, and ZᵀZ has the same eigenvalues
         # as −ΘX.
-        lower = reverse_cholesky(x)
         standard = log_standard_density(lower @ factor_of(coords), coords.log_determinant)
         return standard - (self.size + 1) / 2 * log_determinant(lower)
 

@@ -1,5 +1,6 @@
 """Conjugate priors of normals and of regressions against mpmath, scipy, and textbook posteriors."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import mpmath
@@ -86,7 +87,7 @@ def reference(rows, columns, leaves):
         -(m * precision * m.T + columns * k**-1) / 2,
         mpmath.matrix([(sum(map(mpmath.digamma, halves)) - log_det) / 2]),
     ]
-    return psi, [np.array(mean.tolist(), float) for mean in means]
+    return psi, [list(mean) for mean in means]
 
 
 FAMILIES = {
@@ -112,8 +113,9 @@ def test_log_normalizer_and_means_at_all_degrees_of_freedom(name):
             psi, means = reference(rows, columns, leaves)
             assert_exact([both[0][i]], [psi])
         for leaf, expected in zip(jax.tree.leaves(both[1]), means, strict=True):
-            gap = np.ravel(np.asarray(leaf[i], float)) - np.ravel(expected)
-            assert np.max(np.abs(gap)) <= BAR * np.max(np.abs(expected))
+            entries = np.array(expected, float)
+            gap = np.ravel(np.asarray(leaf[i], float)) - entries
+            assert np.max(np.abs(gap)) <= BAR * np.max(np.abs(entries))
 
 
 @each
@@ -142,6 +144,26 @@ def test_natural_coordinates_of_hard_means(name):
         if bar < 0.1:
             gap = np.max(np.abs(got[2][i] - wanted[2][i]))
             assert gap <= bar * np.max(np.abs(wanted[2][i]))
+
+
+@pytest.mark.parametrize("size", [1e-4, 1e-1])
+@pytest.mark.parametrize("name", ["normal_gamma", "normal_wishart_3"])
+def test_divergence_of_close_and_of_far_pairs(name, size):
+    family, rows, columns = FAMILIES[name]
+    coords = stacked(family, rows, columns, columns - 1 + np.array([4.0, 1e4]), [1.0, 1e3])
+    others = jax.tree.map(lambda leaf: leaf * (1 + size), coords)
+    others = eqx.tree_at(lambda c: jax.tree.leaves(c)[3], others, jax.tree.leaves(coords)[3])
+    divergences = jax.jit(jax.vmap(lambda p, q: family.kl_divergence(*map(ef.Natural, (p, q)))))
+    found = divergences(coords, others)
+    for i in range(2):
+        p, q = ([np.asarray(leaf[i]) for leaf in jax.tree.leaves(c)] for c in (coords, others))
+        with mpmath.workdps(DIGITS):
+            (psi, means), (end, _) = reference(rows, columns, p), reference(rows, columns, q)
+            expected = end - psi
+            for a, b, mean in zip(p, q, means, strict=True):
+                pairs = zip(np.ravel(b), np.ravel(a), mean, strict=True)
+                expected -= sum((exact(y) - exact(x)) * m for y, x, m in pairs)
+        assert_exact([found[i]], [expected], 1e-4 if FLOAT32 else 1e-10)
 
 
 @pytest.mark.parametrize(
