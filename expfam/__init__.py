@@ -13,10 +13,19 @@ from .families.gamma import Gamma as Gamma
 from .families.geometric import Geometric as Geometric
 from .families.inverse_gamma import InverseGamma as InverseGamma
 from .families.inverse_gaussian import InverseGaussian as InverseGaussian
+from .families.inverse_wishart import InverseWishart as InverseWishart
 from .families.logarithmic import Logarithmic as Logarithmic
+from .families.matrix_normal import MatrixNormal as MatrixNormal
+from .families.matrix_normal_inverse_wishart import (
+    MatrixNormalInverseWishart as MatrixNormalInverseWishart,
+)
 from .families.multinomial import Multinomial as Multinomial
 from .families.negative_binomial import NegativeBinomial as NegativeBinomial
 from .families.normal import Normal as Normal
+from .families.normal_gamma import NormalGamma as NormalGamma
+from .families.normal_inverse_gamma import NormalInverseGamma as NormalInverseGamma
+from .families.normal_inverse_wishart import NormalInverseWishart as NormalInverseWishart
+from .families.normal_wishart import NormalWishart as NormalWishart
 from .families.poisson import Poisson as Poisson
 from .families.product import Product as Product
 from .families.product import Replicated as Replicated

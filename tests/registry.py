@@ -81,6 +81,16 @@ _POSITIVE = [
     Instance("wishart", ef.Wishart(2), closed=False),
 ]
 
+_CONJUGATE = [
+    Instance("inverse_wishart", ef.InverseWishart(2), closed=False),
+    Instance("normal_gamma", ef.NormalGamma(), closed=False),
+    Instance("normal_inverse_gamma", ef.NormalInverseGamma(), closed=False),
+    Instance("normal_wishart", ef.NormalWishart(2), closed=False),
+    Instance("normal_inverse_wishart", ef.NormalInverseWishart(2), closed=False),
+    Instance("matrix_normal", ef.MatrixNormal(2, 3)),
+    Instance("regression", ef.MatrixNormalInverseWishart(3, 2), closed=False),
+]
+
 _DIRECTIONS = [
     Instance("von_mises", ef.VonMises(), closed=False),
     Instance("von_mises_fisher", ef.VonMisesFisher(4), closed=False),
@@ -90,6 +100,7 @@ _PRODUCTS = [
     Instance("product", ef.Product((ef.Normal(2), ef.Poisson(), ef.Categorical(3)))),
     Instance("replicated_poisson", ef.Replicated(ef.Poisson(), 3)),
     Instance("replicated_normal", ef.Replicated(ef.Normal(2, DIAGONAL), 2)),
+    Instance("replicated_normal_gamma", ef.Replicated(ef.NormalGamma(), 2), closed=False),
 ]
 
 _MIXTURES = [
@@ -128,6 +139,7 @@ REGISTRY: list[Instance] = [
     *_DISCRETE,
     *_COUNTS,
     *_POSITIVE,
+    *_CONJUGATE,
     *_DIRECTIONS,
     *_PRODUCTS,
     *_MIXTURES,
@@ -157,6 +169,13 @@ REPRESENTATIVES = [
     "beta",
     "dirichlet",
     "wishart",
+    "inverse_wishart",
+    "normal_gamma",
+    "normal_inverse_gamma",
+    "normal_wishart",
+    "normal_inverse_wishart",
+    "matrix_normal",
+    "regression",
     "von_mises",
     "von_mises_fisher",
     "product",

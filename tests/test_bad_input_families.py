@@ -402,6 +402,16 @@ for name, (family, values, kind, first) in NEW.items():
     refused(ValueError, owner, kind, first)(case)
 
 
+@refused(ValueError, "NormalGamma.maximum_likelihood: `xs, leaf 1` must be positive", "-1.0 at (1")
+def negative_precision():
+    ef.NormalGamma().maximum_likelihood((jnp.zeros(2), jnp.array([1.0, -1.0])))
+
+
+@refused(ValueError, "NormalGamma.maximum_likelihood: the maximum of the likelihood is not")
+def equal_means():
+    ef.NormalGamma().maximum_likelihood((jnp.full(3, 0.3), jnp.array([0.5, 1.0, 2.0])))
+
+
 @refused(TypeError, "Gamma.log_density: `x` must be positive", "of a floating-point type", "int")
 def integers_for_positive_numbers():
     ef.Gamma().log_density(ef.Gamma().from_shape_rate(1.0, 1.0), jnp.array(1))
@@ -478,6 +488,81 @@ for name, build, message in [
     ("dirichlet", lambda: ef.Dirichlet(1), "Dirichlet: `size` must be an integer of at least 2"),
     ("sphere", lambda: ef.VonMisesFisher(1), "VonMisesFisher: `size` must be an integer of at"),
     ("wishart", lambda: ef.Wishart(0), "Wishart: `size` must be an integer of at least 1"),
+    ("inverse_wishart", lambda: ef.InverseWishart(0), "InverseWishart: `size` must be an integer"),
+    ("normal_wishart", lambda: ef.NormalWishart(1.5), "NormalWishart: `size` must be an integer"),
+    ("normal_inverse_wishart", lambda: ef.NormalInverseWishart(0), "NormalInverseWishart: `size`"),
+    ("regression_rows", lambda: ef.MatrixNormalInverseWishart(0, 2), "`rows` must be an integer"),
+    ("matrix_columns", lambda: ef.MatrixNormal(2, 0), "MatrixNormal: `columns` must be an integer"),
+    (
+        "row_covariance_shape",
+        lambda: ef.MatrixNormal(2, 3, jnp.eye(3)),
+        "MatrixNormal: `row_covariance` must have shape (2, 2), but has shape (3, 3)",
+    ),
+    (
+        "row_covariance",
+        lambda: ef.MatrixNormal(2, 3, -jnp.eye(2)),
+        "MatrixNormal: `row_covariance` must be symmetric and positive definite",
+    ),
+    (
+        "column_covariance",
+        lambda: ef.MatrixNormal(2, 3).from_mean_column_covariance(
+            jnp.zeros((2, 3)), jnp.ones((3, 3))
+        ),
+        "`column_covariance` symmetric and positive definite",
+    ),
+    (
+        "inverse_freedom",
+        lambda: ef.InverseWishart(3).from_scale_freedom(jnp.eye(3), 2.0),
+        "InverseWishart.from_scale_freedom: `scale` must be symmetric",
+    ),
+    (
+        "normal_gamma",
+        lambda: ef.NormalGamma().from_location_count_shape_rate(0.0, 0.0, 1.0, 1.0),
+        "NormalGamma.from_location_count_shape_rate: `location` must be finite, and `count`",
+    ),
+    (
+        "normal_gamma_shape",
+        lambda: ef.NormalGamma().from_location_count_shape_rate(0.0, jnp.ones(2), 1.0, 1.0),
+        "`count` must have shape (), but has shape (2,)",
+    ),
+    (
+        "normal_inverse_gamma",
+        lambda: ef.NormalInverseGamma().from_location_count_shape_scale(0.0, 1.0, 1.0, -1.0),
+        "`count`, `shape` and `scale` positive",
+    ),
+    (
+        "normal_inverse_gamma_far",
+        lambda: ef.NormalInverseGamma().from_location_count_shape_scale(1e12, 1.0, 1.0, 1.0),
+        "the scale not lost in the rounding of count · location²",
+    ),
+    (
+        "normal_wishart_count",
+        lambda: ef.NormalWishart(2).from_location_count_scale_freedom(
+            jnp.zeros(2), -1.0, jnp.eye(2), 3.0
+        ),
+        "NormalWishart.from_location_count_scale_freedom: `location` must be finite, `count` pos",
+    ),
+    (
+        "normal_inverse_wishart_freedom",
+        lambda: ef.NormalInverseWishart(2).from_location_count_scale_freedom(
+            jnp.zeros(2), 1.0, jnp.eye(2), 1.0
+        ),
+        "`freedom` more than 1 and finite",
+    ),
+    (
+        "normal_inverse_wishart_location",
+        lambda: ef.NormalInverseWishart(2).from_location_count_scale_freedom(
+            jnp.zeros(3), 1.0, jnp.eye(2), 3.0
+        ),
+        "`location` must have shape (2,), but has shape (3,)",
+    ),
+    (
+        "regression",
+        lambda: ef.MatrixNormalInverseWishart(2, 1).from_location_precision_scale_freedom(
+            jnp.zeros((2, 1)), jnp.ones((2, 2)), jnp.eye(1), 3.0
+        ),
+        "`precision` and `scale` symmetric and positive definite",
+    ),
     ("gamma", lambda: ef.Gamma().from_shape_rate(0.0, 1.0), "`shape` and `rate` must be positive"),
     ("beta", lambda: ef.Beta().from_concentration(1.0, -1.0), "`alpha` and `beta` must be positi"),
     ("freedom", lambda: ef.Wishart(3).from_scale_freedom(jnp.eye(3), 2.0), "`freedom` more than 2"),

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
+from ..geometry.points import pairing
 from . import compiled
 from .base import AbstractExponentialFamily, Data
 
@@ -67,3 +68,13 @@ def halfway_to_origin(family: AbstractObservedFamily[Any], xs: Data) -> Any:
     average = compiled.average_statistic(family, xs, None)
     origin = jax.grad(family._log_normalizer)(jax.tree.map(jnp.zeros_like, average))
     return jax.tree.map(lambda one, other: (one + other) / 2, average, origin)
+
+
+def given_by_density(family: AbstractObservedFamily[Any], coords: Any, x: Data) -> Array:
+    """ψ(θ | x) with the value ψ(θ) + log p(x; θ), where the terms of ⟨θ, s(x)⟩ cancel.
+
+    The derivatives are those of ⟨θ, s(x)⟩ + log μ(x), which lose nothing.
+    """
+    linear = pairing(coords, family._sufficient_statistic(x)) + family._log_base_measure(x)
+    value = family._log_normalizer(coords) + family._log_density(coords, x)
+    return jax.lax.stop_gradient(value) + (linear - jax.lax.stop_gradient(linear))

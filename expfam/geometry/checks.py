@@ -1,7 +1,7 @@
 """One way to require something of values: an exception, or `error_if` where they are traced."""
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import equinox as eqx
 import jax
@@ -40,3 +40,21 @@ def _where(good: Bool[Array, ""], leaf: Array) -> Array:
     # EQX_ON_ERROR=nan makes values NaN where it can.
     bad = jnp.nan if jnp.issubdtype(leaf.dtype, jnp.inexact) else 0
     return jnp.where(good, leaf, jnp.asarray(bad, leaf.dtype))
+
+
+def require_shape(value: Any, shape: tuple[int, ...], owner: str, argument: str) -> None:
+    """Refuse an argument of another shape.
+
+    Args:
+        value: an array, a number, or nested sequences of numbers.
+        shape: what its shape must be.
+        owner: class and method, for the message.
+        argument: public name of the argument, for the message.
+
+    Raises:
+        ValueError: where it has another shape.
+    """
+    if jnp.shape(value) != shape:
+        raise ValueError(
+            f"{owner}: `{argument}` must have shape {shape}, but has shape {jnp.shape(value)}."
+        )

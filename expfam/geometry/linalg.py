@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax.custom_batching import sequential_vmap
 from jax.scipy.linalg import solve_triangular
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 Matrix = Float[Array, "d d"]
 
@@ -60,6 +60,41 @@ def _largest_eigenvalue_jvp(primals: Any, tangents: Any) -> tuple[Array, Array]:
 def eigh(matrix: Matrix) -> tuple[Float[Array, " d"], Matrix]:
     """Eigenvalues, in ascending order, and eigenvectors of a symmetric matrix; no derivative."""
     return _eigh(jax.lax.stop_gradient(matrix))
+
+
+def reverse_cholesky(matrix: Matrix) -> Matrix:
+    """Lower triangular G with A = Gᵀ G; NaN where A is not positive definite."""
+    # of the matrix with rows and columns in reverse order, J A J = L Lᵀ, and G = J Lᵀ J
+    return cholesky(matrix[::-1, ::-1])[::-1, ::-1].T
+
+
+def invert_positive(matrix: Matrix) -> Matrix:
+    """The inverse of a symmetric, positive-definite matrix; NaN where it is not."""
+    inverse = invert_triangular(cholesky(matrix))
+    return inverse.T @ inverse
+
+
+def gram(root: Matrix) -> Matrix:
+    """Rᵀ R, with a diagonal a few units in the last place larger.
+
+    That keeps it positive definite after rounding, whatever the triangular R.
+    """
+    matrix = root.T @ root
+    info = jnp.finfo(matrix.dtype)
+    diagonal = jnp.diagonal(matrix)
+    larger = 4 * (matrix.shape[0] + 1) * info.eps * diagonal
+    return matrix + jnp.diag(jnp.maximum(larger, info.tiny))
+
+
+def log_determinant(factor: Matrix) -> Float[Array, ""]:
+    """log |L Lᵀ| of a triangular factor L with a positive diagonal."""
+    return 2 * jnp.sum(jnp.log(jnp.diagonal(factor)))
+
+
+def is_symmetric(matrix: Matrix) -> Bool[Array, ""]:
+    """Whether a matrix is finite, and symmetric up to rounding."""
+    tolerance = 64 * jnp.finfo(matrix.dtype).eps * jnp.max(jnp.abs(matrix))
+    return jnp.all(jnp.isfinite(matrix)) & jnp.all(jnp.abs(matrix - matrix.T) <= tolerance)
 
 
 @sequential_vmap
