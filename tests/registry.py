@@ -81,6 +81,13 @@ _POSITIVE = [
     Instance("wishart", ef.Wishart(2), closed=False),
 ]
 
+_DERIVED = [
+    Instance("log_normal", ef.LogNormal(2)),
+    Instance("pareto", ef.Pareto(0.5)),
+    Instance("laplace", ef.Laplace(1.0)),
+    Instance("chi", ef.Chi(), closed=False),
+]
+
 _DIRECTIONS = [
     Instance("von_mises", ef.VonMises(), closed=False),
     Instance("von_mises_fisher", ef.VonMisesFisher(4), closed=False),
@@ -128,6 +135,7 @@ REGISTRY: list[Instance] = [
     *_DISCRETE,
     *_COUNTS,
     *_POSITIVE,
+    *_DERIVED,
     *_DIRECTIONS,
     *_PRODUCTS,
     *_MIXTURES,
@@ -157,6 +165,10 @@ REPRESENTATIVES = [
     "beta",
     "dirichlet",
     "wishart",
+    "log_normal",
+    "pareto",
+    "laplace",
+    "chi",
     "von_mises",
     "von_mises_fisher",
     "product",
@@ -208,6 +220,8 @@ def arbitrary_data(family: Any, shape: tuple[int, ...], seed: int = 0) -> Any:
                 values = rng.integers(0, support.n_categories, size)
             case "nonnegative" | "positive":
                 values = rng.gamma(2.0, size=size).astype(jnp.zeros(()).dtype)
+            case "at least":
+                values = support.bound + rng.gamma(2.0, size=size).astype(jnp.zeros(()).dtype)
             case "unit":
                 values = rng.uniform(0.02, 0.98, size=size).astype(jnp.zeros(()).dtype)
             case "positive count":

@@ -130,8 +130,11 @@ class Gamma(AbstractObservedFamily[GammaCoords]):
             -coords.value
         )
 
+    def _mean_value(self, coords: GammaCoords) -> Array:
+        return coords.logarithm / -coords.value
+
     def _mean_logarithm(self, coords: GammaCoords) -> Array:
-        return jnp.log(coords.logarithm / -coords.value) - log_gap(coords.logarithm)
+        return jnp.log(self._mean_value(coords)) - log_gap(coords.logarithm)
 
     def _features(self, x: Array) -> Array:
         return jnp.log(x)[None]
@@ -164,7 +167,7 @@ def _log_normalizer(coords: GammaCoords) -> Array:
 def _log_normalizer_jvp(primals: tuple, tangents: tuple) -> tuple[Array, Array]:
     # dψ = ⟨dθ, η⟩ with E log x = log k/β − (log k − digamma(k))
     (coords,), (direction,) = primals, tangents
-    mean, mean_log = coords.logarithm / -coords.value, Gamma()._mean_logarithm(coords)
+    mean, mean_log = Gamma()._mean_value(coords), Gamma()._mean_logarithm(coords)
     slope = direction.value * mean + direction.logarithm * mean_log
     return _log_normalizer(coords), slope
 
