@@ -5,6 +5,7 @@ from .families.base import AbstractExponentialFamily as AbstractExponentialFamil
 from .families.bernoulli import Bernoulli as Bernoulli
 from .families.beta import Beta as Beta
 from .families.binomial import Binomial as Binomial
+from .families.boltzmann import Boltzmann as Boltzmann
 from .families.categorical import Categorical as Categorical
 from .families.chi import Chi as Chi
 from .families.chi_square import ChiSquare as ChiSquare

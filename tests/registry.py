@@ -60,6 +60,7 @@ _DISCRETE = [
     Instance("categorical_one", ef.Categorical(1)),
     Instance("bernoulli", ef.Bernoulli()),
     Instance("poisson", ef.Poisson()),
+    Instance("boltzmann", ef.Boltzmann(4, [(0, 1), (1, 2), (2, 3), (0, 3)]), closed=False),
 ]
 
 _COUNTS = [
@@ -152,6 +153,7 @@ REPRESENTATIVES = [
     "normal_scale",
     "categorical",
     "poisson",
+    "boltzmann",
     "geometric",
     "binomial",
     "negative_binomial",

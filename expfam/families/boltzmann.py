@@ -40,9 +40,7 @@ def _as_edges(edges: Any) -> tuple[Edge, ...] | None:
         return None
     pairs = np.asarray(edges).reshape(-1, 2) if len(edges) == 0 else np.asarray(edges)
     if pairs.ndim != 2 or pairs.shape[1] != 2 or not (pairs == np.round(pairs)).all():
-        raise ValueError(
-            f"Boltzmann: `edges` must be pairs of node numbers, but are {edges!r}."
-        )
+        raise ValueError(f"Boltzmann: `edges` must be pairs of node numbers, but are {edges!r}.")
     return tuple(sorted((int(min(pair)), int(max(pair))) for pair in pairs))
 
 

@@ -95,7 +95,11 @@ class Gamma(AbstractObservedFamily[GammaCoords]):
     def _log_density(self, coords: GammaCoords, x: Array) -> Array:
         # k log βx − βx − log Γ(k) in the form of Loader: log k − R(k) − D(k, βx)
         k, scaled = coords.logarithm, -coords.value * x
-        return jnp.log(k) - factorial_remainder(k) - deviance(k, scaled) - jnp.log(x)
+        # The smallest x may fall below the smallest number: then D = k log k/β − k log x − k.
+        small = scaled < jnp.finfo(x.dtype).tiny
+        limit = k * (jnp.log(self._mean_value(coords)) - jnp.log(x) - 1)
+        spread = jnp.where(small, limit, deviance(k, jnp.where(small, k, scaled)))
+        return jnp.log(k) - factorial_remainder(k) - spread - jnp.log(x)
 
     def _maximize(self, means: GammaCoords, start: GammaCoords | None) -> GammaCoords:
         return from_gap(means.value, jnp.log(means.value) - means.logarithm)

@@ -7,13 +7,14 @@ nodes, the root, are summed over together.
 """
 
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, final
 
 import numpy as np
 
 Edge = tuple[int, int]
 
 
+@final
 class Plan(NamedTuple):
     """An elimination order of n nodes, as arrays of numbers.
 

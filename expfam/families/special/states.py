@@ -1,11 +1,12 @@
 """Sums over all states of binary variables with pairwise couplings, by elimination.
 
-With the plan of `elimination`, p(x) = p(x_root) Π_i p(x_i | x_N(i)), where N(i) are the neighbors
-that remain when node i is summed out. One pass over the nodes gives the log-odds of x_i for every
-state of N(i), and the table of the root; densities, entropy and draws are made of these.
+With the plan of `elimination`, p(x) = Π_i p(x_i | x_N(i)), where N(i) are the neighbors that remain
+when node i is summed out; of a node of the root, the nodes of the root before it. One pass over the
+nodes gives the log-odds of x_i for every state of N(i): densities, entropy and draws are made of
+these, all without a difference of large numbers.
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, final
 
 import jax
 import jax.numpy as jnp
@@ -16,18 +17,20 @@ from .elimination import Plan
 from .logistic import softplus
 
 
+@final
 class Conditionals(NamedTuple):
     """A distribution of binary vectors, factored along an elimination order.
 
     Attributes:
         log_normalizer: logarithm of the sum over all states.
-        root: log-probabilities of the states of the root, `(2^(w + 1),)`.
+        root: log-odds of each node of the root for every state of those before it, `(2^k,)` for
+            k = 0 … w.
         log_odds: of x_i = 1 for every state of the neighbors of an eliminated node,
             `(n − w − 1, 2^w)`.
     """
 
     log_normalizer: Float[Array, ""]
-    root: Float[Array, " states"]
+    root: list[Array]
     log_odds: Float[Array, "nodes states"]
 
 
@@ -60,59 +63,63 @@ def conditionals(
     empty = jnp.zeros((count + 1, states), bias.dtype), jnp.zeros((), bias.dtype)
     rows = jnp.arange(count), plan.parents, plan.places, fields
     (tables, constant), log_odds = jax.lax.scan(step, empty, rows)
-    root = tables[count] + _energies(bias[plan.root], padded[plan.root_edges])
-    total = jax.nn.logsumexp(root)
-    return Conditionals(total + constant, root - total, log_odds)
+    table = tables[count] + _energies(bias[plan.root], padded[plan.root_edges])
+    root: list[Array] = []
+    for _ in plan.root:
+        zero, one = jnp.reshape(table, (2, -1))
+        root.insert(0, one - zero)
+        table = zero + softplus(root[0])
+    return Conditionals(table[0] + constant, root, log_odds)
 
 
 def log_probability(plan: Plan, given: Conditionals, x: Array) -> Float[Array, ""]:
     """log p(x), a sum of terms that are not positive."""
     odds = jnp.take_along_axis(given.log_odds, _number(_padded(x)[plan.neighbors])[:, None], axis=1)
-    terms = softplus(jnp.where(x[plan.nodes] > 0, -odds[:, 0], odds[:, 0]))
-    return given.root[_number(x[plan.root])] - jnp.sum(terms)
+    first = x[plan.root]
+    root = [table[_number(first[:k])] for k, table in enumerate(given.root)]
+    every = jnp.concatenate([jnp.stack(root), odds[:, 0]])
+    ones = jnp.concatenate([first, x[plan.nodes]]) > 0
+    return -jnp.sum(softplus(jnp.where(ones, -every, every)))
 
 
 def entropy(plan: Plan, given: Conditionals) -> Float[Array, ""]:
     """−E[log p(x)], a sum of terms that are not negative."""
     numbers = _bits(plan.width + 1, np.int32)
 
+    def average(odds: Array, zero: Array, one: Array) -> Array:
+        # of −log p(x_i | …), and of what is known for either value of x_i
+        chances = jax.nn.sigmoid(odds), jax.nn.sigmoid(-odds)
+        return chances[0] * (softplus(-odds) + one) + chances[1] * (softplus(odds) + zero)
+
     def step(tables: Array, row: tuple) -> tuple[Array, None]:
         # The entropy of what has been summed out, for every state of the neighbors.
         i, parent, places, odds = row
         own = jnp.reshape(tables[i], (-1, 2))
-        one, zero = jax.nn.sigmoid(odds), jax.nn.sigmoid(-odds)
-        value = one * (softplus(-odds) + own[:, 1]) + zero * (softplus(odds) + own[:, 0])
+        value = average(odds, own[:, 0], own[:, 1])
         return tables.at[parent].add(value[numbers @ places]), None
 
-    count = len(plan.nodes)
-    empty = jnp.zeros((count + 1, given.root.shape[0]), given.root.dtype)
+    count, states = len(plan.nodes), 2 ** (plan.width + 1)
+    empty = jnp.zeros((count + 1, states), given.log_odds.dtype)
     rows = jnp.arange(count), plan.parents, plan.places, given.log_odds
-    tables, _ = jax.lax.scan(step, empty, rows)
-    return jnp.dot(jnp.exp(given.root), tables[count] - given.root)
+    table = jax.lax.scan(step, empty, rows)[0][count]
+    for odds in given.root[::-1]:
+        table = average(odds, *jnp.reshape(table, (2, -1)))
+    return table[0]
 
 
 def draw(plan: Plan, given: Conditionals, noise: Float[Array, " n"]) -> Array:
     """A draw, from n uniform numbers: the root first, then every node given its neighbors."""
     x = jnp.zeros((noise.shape[0] + 1,), jnp.int32)
-    # Node by node, with the sums of the table over all later nodes of the root.
-    width = plan.width + 1
-    tables = [given.root]
-    for _ in range(width):
-        halves = jnp.reshape(tables[-1], (2, -1))
-        tables.append(jnp.logaddexp(halves[0], halves[1]))
-    state = jnp.zeros((), jnp.int32)
-    for k, table in enumerate(tables[-2::-1]):
-        odds = table[state + (1 << k)] - table[state]
-        bit = (noise[k] < jax.nn.sigmoid(odds)).astype(jnp.int32)
-        state = state + (bit << k)
-        x = x.at[plan.root[k]].set(bit)
+    for k, (node, table) in enumerate(zip(plan.root, given.root, strict=True)):
+        chance = jax.nn.sigmoid(table[_number(x[plan.root[:k]])])
+        x = x.at[node].set((noise[k] < chance).astype(jnp.int32))
 
     def step(x: Array, row: tuple) -> tuple[Array, None]:
         node, neighbors, odds, level = row
         chance = jax.nn.sigmoid(odds[_number(x[neighbors])])
         return x.at[node].set((level < chance).astype(jnp.int32)), None
 
-    rows = plan.nodes, plan.neighbors, given.log_odds, noise[width:]
+    rows = plan.nodes, plan.neighbors, given.log_odds, noise[len(plan.root) :]
     x, _ = jax.lax.scan(step, x, rows, reverse=True)
     return x[:-1]
 
@@ -124,7 +131,8 @@ def _bits(width: int, dtype: jnp.dtype | type) -> np.ndarray:
 
 def _number(bits: Array) -> Array:
     # The numbers with given bits, along the last axis.
-    return jnp.sum(bits.astype(jnp.int32) << np.arange(bits.shape[-1], dtype=np.int32), axis=-1)
+    places = 1 << np.arange(bits.shape[-1], dtype=np.int32)
+    return jnp.sum(bits.astype(jnp.int32) * places, axis=-1)
 
 
 def _padded(x: Array) -> Array:
