@@ -468,7 +468,7 @@ MADE = {
     ),
     "too_many_states": (
         lambda: ef.Boltzmann(40),
-        (ValueError, "tables of 2^40 states, and at most 2^20 are allowed", "Give fewer `edges`"),
+        (ValueError, "1 tables of 2^40 states, and at most 4194304", "Give fewer `edges`"),
     ),
     "coupling_without_edge": (
         lambda: ef.Boltzmann(2, []).from_biases_couplings(jnp.zeros(2), jnp.ones((2, 2))),

@@ -17,8 +17,8 @@ from .special import states
 from .special.elimination import Edge, plan
 from .support import Support
 
-# Tables of 2^20 states take 4 to 8 MB each.
-_LARGEST_WIDTH = 19
+# States of all tables: 16 MB of memory in float32, and a second or so for a gradient.
+_MOST_STATES = 2**22
 
 
 @final
@@ -57,10 +57,11 @@ class Boltzmann(AbstractObservedFamily[BoltzmannCoords]):
     | statistic s(x) | x_i | x_i x_j |
 
     The base measure is 1. Everything is exact: sums over all 2ⁿ states are done by elimination of
-    one node after the other, along a junction tree of the graph. That takes n tables of 2^(w+1)
-    states, where w is the width of the graph: 1 for chains and trees, 2 for cycles, n − 1 with all
-    couplings, which is plain enumeration. Graphs with w > 19 are refused. Nodes are walked in a
-    compiled loop, so that chains of thousands of nodes compile as fast as short ones.
+    one node after the other, along a junction tree of the graph. That takes n − w tables of
+    2^(w+1) states, where w is the width of the graph: 1 for chains and trees, 2 for cycles, k for a
+    grid of k columns, n − 1 with all couplings, which is plain enumeration. More than 2²² states
+    are refused: with all couplings, n > 22. Nodes are walked in a compiled loop, so that chains of
+    thousands of nodes compile as fast as short ones.
 
     Mean to natural coordinates are in closed form for chains, trees and forests; with cycles, by a
     convex solve in all n + m coordinates.
@@ -100,11 +101,11 @@ class Boltzmann(AbstractObservedFamily[BoltzmannCoords]):
         if len(set(self.pairs)) < len(self.pairs):
             raise ValueError("Boltzmann: `edges` must differ, but some pairs occur twice.")
         width = self.size - 1 if self.edges is None else self._plan.width
-        if width > _LARGEST_WIDTH:
+        if (self.size - width) * 2 ** (width + 1) > _MOST_STATES:
             raise ValueError(
-                f"Boltzmann: exact sums would need tables of 2^{width + 1} states, and at most "
-                f"2^{_LARGEST_WIDTH + 1} are allowed. Give fewer `edges`, so that the graph is "
-                "closer to a tree."
+                f"Boltzmann: exact sums would need {self.size - width} tables of 2^{width + 1} "
+                f"states, and at most {_MOST_STATES} states are allowed. Give fewer `edges`, so "
+                "that the graph is closer to a tree."
             )
 
     @property

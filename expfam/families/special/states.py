@@ -1,12 +1,12 @@
 """Sums over all states of binary variables with pairwise couplings, by elimination.
 
-With the plan of `elimination`, p(x) = Π_i p(x_i | x_N(i)), where N(i) are the neighbors that remain
-when node i is summed out; of a node of the root, the nodes of the root before it. One pass over the
-nodes gives the log-odds of x_i for every state of N(i): densities, entropy and draws are made of
-these, all without a difference of large numbers.
+With the plan of `elimination`, p(x) = p(x_root) Π_i p(x_i | x_N(i)), where N(i) are the neighbors
+that remain when node i is summed out. One pass over the nodes gives the log-odds of x_i for every
+state of N(i), and the table of the root: densities, entropy and draws are made of these, all
+without a difference of large numbers.
 """
 
-from typing import NamedTuple, final
+from typing import Any, NamedTuple, final
 
 import jax
 import jax.numpy as jnp
@@ -23,14 +23,13 @@ class Conditionals(NamedTuple):
 
     Attributes:
         log_normalizer: logarithm of the sum over all states.
-        root: log-odds of each node of the root for every state of those before it, `(2^k,)` for
-            k = 0 … w.
+        root: log-probabilities of the states of the root, `(2^(w + 1),)`.
         log_odds: of x_i = 1 for every state of the neighbors of an eliminated node,
             `(n − w − 1, 2^w)`.
     """
 
     log_normalizer: Float[Array, ""]
-    root: list[Array]
+    root: Float[Array, " states"]
     log_odds: Float[Array, "nodes states"]
 
 
@@ -47,7 +46,7 @@ def conditionals(
     # Fill-in has the coupling zero.
     padded = jnp.concatenate([coupling, jnp.zeros((1,), coupling.dtype)])
     fields = padded[plan.edges] @ _bits(plan.width, bias.dtype).T + bias[plan.nodes][:, None]
-    numbers = _bits(plan.width + 1, np.int32)
+    numbers = _bits(plan.width + 1, jnp.int32)
 
     def step(carry: tuple[Array, Array], row: tuple) -> tuple[tuple[Array, Array], Array]:
         # The message over the neighbors, less its value at state 0 so that it stays small.
@@ -63,70 +62,75 @@ def conditionals(
     empty = jnp.zeros((count + 1, states), bias.dtype), jnp.zeros((), bias.dtype)
     rows = jnp.arange(count), plan.parents, plan.places, fields
     (tables, constant), log_odds = jax.lax.scan(step, empty, rows)
-    table = tables[count] + _energies(bias[plan.root], padded[plan.root_edges])
-    root: list[Array] = []
-    for _ in plan.root:
-        zero, one = jnp.reshape(table, (2, -1))
-        root.insert(0, one - zero)
-        table = zero + softplus(root[0])
-    return Conditionals(table[0] + constant, root, log_odds)
+    root, total = _normalize(tables[count] + _energies(bias[plan.root], padded[plan.root_edges]))
+    return Conditionals(total + constant, root, log_odds)
+
+
+@jax.custom_jvp
+def _normalize(table: Float[Array, " states"]) -> tuple[Float[Array, " states"], Float[Array, ""]]:
+    # Log-probabilities, and the logarithm of the sum. Relative to the largest entry, whose own
+    # logarithm is −log(1 + rest): it keeps its digits where it is close to 0.
+    largest = jnp.argmax(table)
+    gaps = table - table[largest]
+    rest = jnp.sum(jnp.where(jnp.arange(len(table)) == largest, 0, jnp.exp(gaps)))
+    return gaps - jnp.log1p(rest), table[largest] + jnp.log1p(rest)
+
+
+@_normalize.defjvp
+def _normalize_jvp(primals: Any, tangents: Any) -> tuple[Any, Any]:
+    logs, total = _normalize(*primals)
+    slope = jnp.dot(jnp.exp(logs), tangents[0])
+    return (logs, total), (tangents[0] - slope, slope)
 
 
 def log_probability(plan: Plan, given: Conditionals, x: Array) -> Float[Array, ""]:
     """log p(x), a sum of terms that are not positive."""
     odds = jnp.take_along_axis(given.log_odds, _number(_padded(x)[plan.neighbors])[:, None], axis=1)
-    first = x[plan.root]
-    root = [table[_number(first[:k])] for k, table in enumerate(given.root)]
-    every = jnp.concatenate([jnp.stack(root), odds[:, 0]])
-    ones = jnp.concatenate([first, x[plan.nodes]]) > 0
-    return -jnp.sum(softplus(jnp.where(ones, -every, every)))
+    terms = softplus(jnp.where(x[plan.nodes] > 0, -odds[:, 0], odds[:, 0]))
+    return given.root[_number(x[plan.root])] - jnp.sum(terms)
 
 
 def entropy(plan: Plan, given: Conditionals) -> Float[Array, ""]:
     """−E[log p(x)], a sum of terms that are not negative."""
-    numbers = _bits(plan.width + 1, np.int32)
-
-    def average(odds: Array, zero: Array, one: Array) -> Array:
-        # of −log p(x_i | …), and of what is known for either value of x_i
-        chances = jax.nn.sigmoid(odds), jax.nn.sigmoid(-odds)
-        return chances[0] * (softplus(-odds) + one) + chances[1] * (softplus(odds) + zero)
+    numbers = _bits(plan.width + 1, jnp.int32)
 
     def step(tables: Array, row: tuple) -> tuple[Array, None]:
         # The entropy of what has been summed out, for every state of the neighbors.
         i, parent, places, odds = row
         own = jnp.reshape(tables[i], (-1, 2))
-        value = average(odds, own[:, 0], own[:, 1])
+        one, zero = jax.nn.sigmoid(odds), jax.nn.sigmoid(-odds)
+        value = one * (softplus(-odds) + own[:, 1]) + zero * (softplus(odds) + own[:, 0])
         return tables.at[parent].add(value[numbers @ places]), None
 
-    count, states = len(plan.nodes), 2 ** (plan.width + 1)
-    empty = jnp.zeros((count + 1, states), given.log_odds.dtype)
+    count = len(plan.nodes)
+    empty = jnp.zeros((count + 1, given.root.shape[0]), given.root.dtype)
     rows = jnp.arange(count), plan.parents, plan.places, given.log_odds
-    table = jax.lax.scan(step, empty, rows)[0][count]
-    for odds in given.root[::-1]:
-        table = average(odds, *jnp.reshape(table, (2, -1)))
-    return table[0]
+    tables, _ = jax.lax.scan(step, empty, rows)
+    return jnp.dot(jnp.exp(given.root), tables[count] - given.root)
 
 
 def draw(plan: Plan, given: Conditionals, noise: Float[Array, " n"]) -> Array:
-    """A draw, from n uniform numbers: the root first, then every node given its neighbors."""
-    x = jnp.zeros((noise.shape[0] + 1,), jnp.int32)
-    for k, (node, table) in enumerate(zip(plan.root, given.root, strict=True)):
-        chance = jax.nn.sigmoid(table[_number(x[plan.root[:k]])])
-        x = x.at[node].set((noise[k] < chance).astype(jnp.int32))
+    """A draw, from uniform numbers: the root first, then every node given its neighbors."""
+    sums = jnp.cumsum(jnp.exp(given.root))
+    width = len(plan.root)
+    state = jnp.searchsorted(sums, noise[0] * sums[-1], side="right")
+    state = jnp.minimum(state, len(sums) - 1).astype(jnp.int32)
+    bits = (state >> jnp.arange(width, dtype=jnp.int32)) & 1
+    x = jnp.zeros((noise.shape[0] + 1,), jnp.int32).at[plan.root].set(bits)
 
     def step(x: Array, row: tuple) -> tuple[Array, None]:
         node, neighbors, odds, level = row
         chance = jax.nn.sigmoid(odds[_number(x[neighbors])])
         return x.at[node].set((level < chance).astype(jnp.int32)), None
 
-    rows = plan.nodes, plan.neighbors, given.log_odds, noise[len(plan.root) :]
+    rows = plan.nodes, plan.neighbors, given.log_odds, noise[width:]
     x, _ = jax.lax.scan(step, x, rows, reverse=True)
     return x[:-1]
 
 
-def _bits(width: int, dtype: jnp.dtype | type) -> np.ndarray:
+def _bits(width: int, dtype: Any) -> Array:
     # The bits of all numbers below 2^width, the lowest first.
-    return ((np.arange(2**width)[:, None] >> np.arange(width)) & 1).astype(dtype)
+    return ((jnp.arange(2**width)[:, None] >> jnp.arange(width)) & 1).astype(dtype)
 
 
 def _number(bits: Array) -> Array:
@@ -144,7 +148,7 @@ def _energies(bias: Float[Array, " k"], coupling: Float[Array, "k k"]) -> Float[
     half = bias.shape[0] // 2
     low, high = (_bits(k, bias.dtype) for k in (half, bias.shape[0] - half))
 
-    def own(bits: np.ndarray, part: slice) -> Array:
+    def own(bits: Array, part: slice) -> Array:
         return bits @ bias[part] + 0.5 * jnp.sum((bits @ coupling[part, part]) * bits, axis=-1)
 
     cross = high @ coupling[half:, :half] @ low.T
