@@ -84,12 +84,17 @@ for method, argument, call in [
     ("log_normalizer_given", "params", lambda f, m: f.log_normalizer_given(m, jnp.zeros(3))),
     ("to_mean", "params", lambda f, m: f.to_mean(m)),
     ("entropy", "params", lambda f, m: f.entropy(m)),
-    ("fisher_information", "params", lambda f, m: f.fisher_information(m)),
+    ("natural_gradient", "params", lambda f, m: f.natural_gradient(m, m)),
     ("in_domain", "params", lambda f, m: f.in_domain(m)),
     ("sample", "params", lambda f, m: f.sample(jax.random.key(0), m)),
     ("mean_covariance", "params", lambda f, m: f.mean_covariance(m)),
     ("kl_divergence", "p", lambda f, m: f.kl_divergence(m, normal())),
     ("kl_divergence", "q", lambda f, m: f.kl_divergence(normal(), m)),
+    ("cross_entropy", "p", lambda f, m: f.cross_entropy(m, normal())),
+    ("renyi_divergence", "q", lambda f, m: f.renyi_divergence(normal(), m, 0.5)),
+    ("bhattacharyya_distance", "p", lambda f, m: f.bhattacharyya_distance(m, normal())),
+    ("exponential_geodesic", "q", lambda f, m: f.exponential_geodesic(normal(), m, 0.5)),
+    ("mixture_geodesic", "p", lambda f, m: f.mixture_geodesic(m, normal(), 0.5)),
 ]:
 
     def case(call=call):
@@ -102,6 +107,16 @@ for method, argument, call in [
 @refused(TypeError, f"Normal.to_natural: `means` {NATURAL_FOR_MEAN}Normal.to_mean.")
 def natural_for_means_of_to_natural():
     NORMAL.to_natural(normal())
+
+
+@refused(TypeError, f"Normal.natural_gradient: `gradient` {NATURAL_FOR_MEAN}Normal.to_mean.")
+def natural_for_gradient_of_natural_gradient():
+    NORMAL.natural_gradient(normal(), normal())
+
+
+@refused(ValueError, "Normal.renyi_divergence: `order` must be positive.")
+def order_zero_of_renyi_divergence():
+    NORMAL.renyi_divergence(normal(), normal(), 0.0)
 
 
 @refused(TypeError, f"Normal.negative_entropy: `means` {NATURAL_FOR_MEAN}Normal.to_mean.")

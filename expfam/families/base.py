@@ -228,17 +228,94 @@ class AbstractExponentialFamily(AbstractManifold[C]):
 
     def kl_divergence(self, p: Natural[C], q: Natural[C]) -> Float[Array, ""]:
         """The Kullback–Leibler divergence KL(p ‖ q) = ψ(q) − ψ(p) − ⟨q − p, ∇ψ(p)⟩."""
-        self._check_point(p, Natural, "kl_divergence", "p")
-        self._check_point(q, Natural, "kl_divergence", "q")
+        self._check_pair(p, q, "kl_divergence")
         return compiled.kl_divergence(self, p.coords, q.coords)
 
-    def fisher_information(self, params: Natural[C]) -> Float[Array, "dim dim"]:
-        """The Fisher information ∇²ψ(θ), in the coordinates of `flatten`.
+    def cross_entropy(self, p: Natural[C], q: Natural[C]) -> Float[Array, ""]:
+        """The cross-entropy −E_p[log q(x)] of complete data: the entropy of p plus KL(p ‖ q)."""
+        self._check_pair(p, q, "cross_entropy")
+        return compiled.cross_entropy(self, p.coords, q.coords)
 
-        It is the covariance of the flattened sufficient statistic.
+    def renyi_divergence(
+        self, p: Natural[C], q: Natural[C], order: Float[Array, ""] | float
+    ) -> Float[Array, ""]:
+        """The Rényi divergence D_α(p ‖ q) = log E_q[(p/q)^α] / (α − 1) of order α > 0.
+
+        Mathematically, (α − 1) D_α = ψ(αp + (1 − α)q) − αψ(p) − (1 − α)ψ(q) (Nielsen & Nock 2011,
+        eq. 11). Order 1 is the Kullback–Leibler divergence. Infinite where αp + (1 − α)q is no
+        point of the domain, which only orders above 1 can lead to.
         """
-        self._check_point(params, Natural, "fisher_information", "params")
-        return compiled.fisher_information(self, params.coords)
+        self._check_pair(p, q, "renyi_divergence")
+        order = jnp.asarray(order, float)
+        value = compiled.renyi_divergence(self, p.coords, q.coords, order)
+        owner = self._owner("renyi_divergence")
+        return require(value, order > 0, f"{owner}: `order` must be positive.")
+
+    def bhattacharyya_distance(self, p: Natural[C], q: Natural[C]) -> Float[Array, ""]:
+        """The Bhattacharyya distance −log ∫ √(p(x) q(x)) dx = (ψ(p) + ψ(q))/2 − ψ((p + q)/2)."""
+        self._check_pair(p, q, "bhattacharyya_distance")
+        return compiled.renyi_divergence(self, p.coords, q.coords, jnp.asarray(0.5)) / 2
+
+    def fisher_information(self, point: Natural[C] | Mean[C]) -> Float[Array, "dim dim"]:
+        """The Fisher information, in the coordinates of `flatten`.
+
+        In natural coordinates it is ∇²ψ(θ), the covariance of the flattened sufficient statistic;
+        in mean coordinates its inverse, ∇²φ(η).
+
+        Args:
+            point: a distribution, in either chart: that of the result.
+        """
+        if isinstance(point, Mean):
+            params = self._to_natural(point, "fisher_information")
+            return compiled.inverse_fisher_information(self, params.coords)
+        self._check_point(point, Natural, "fisher_information", "point")
+        return compiled.fisher_information(self, point.coords)
+
+    def natural_gradient(self, params: Natural[C], gradient: Mean[C]) -> Natural[C]:
+        """The natural gradient F⁻¹g of a function of natural coordinates (Amari 1998).
+
+        It is the direction of steepest ascent where distance is Kullback–Leibler divergence, and
+        does not depend on the coordinates.
+
+        Args:
+            params: the point θ.
+            gradient: g at θ, as `expfam.gradient` returns it.
+        """
+        self._check_point(params, Natural, "natural_gradient", "params")
+        self._check_point(gradient, Mean, "natural_gradient", "gradient")
+        return Natural(compiled.natural_gradient(self, params.coords, gradient.coords))
+
+    def exponential_geodesic(
+        self, p: Natural[C], q: Natural[C], t: Float[Array, ""] | float
+    ) -> Natural[C]:
+        """The point t on the e-geodesic from p to q, which is straight in natural coordinates.
+
+        Its density is proportional to p¹⁻ᵗ qᵗ.
+
+        Args:
+            p: where t = 0.
+            q: where t = 1.
+            t: any number for which the point is in the domain.
+        """
+        self._check_pair(p, q, "exponential_geodesic")
+        return p * (1 - t) + q * t
+
+    def mixture_geodesic(
+        self, p: Natural[C], q: Natural[C], t: Float[Array, ""] | float
+    ) -> Natural[C]:
+        """The point t on the m-geodesic from p to q, which is straight in mean coordinates.
+
+        Of all points of the family it is the closest, in Kullback–Leibler divergence, to the
+        mixture (1 − t)p + tq.
+
+        Args:
+            p: where t = 0.
+            q: where t = 1.
+            t: any number for which the point has mean coordinates of a distribution.
+        """
+        self._check_pair(p, q, "mixture_geodesic")
+        means = self.to_mean(p) * (1 - t) + self.to_mean(q) * t
+        return self._to_natural(means, "mixture_geodesic")
 
     def in_domain(self, params: Natural[C]) -> Bool[Array, ""]:
         """Whether a point has a finite log-normalizer, so that it is a distribution."""
@@ -312,7 +389,7 @@ class AbstractExponentialFamily(AbstractManifold[C]):
         # once for all models; rows are walked in blocks, so that temporaries stay bounded.
         n = jax.tree.leaves(xs)[0].shape[0]
         share = compiled.shares(weights, n, compiled.dtype_of(coords, xs))
-        size = n if block_size is None else min(block_size, n)
+        size = min(n, compiled.ROWS_PER_BLOCK if block_size is None else block_size)
 
         def total(params: C, rows: Data, parts: Array) -> Array:
             values = jax.vmap(lambda x: self._log_normalizer_given(params, x))(rows)
@@ -365,6 +442,10 @@ class AbstractExponentialFamily(AbstractManifold[C]):
         means = self._whiten(means) if prior is None else prior._average(means, total)
         following = self._maximize(means, coords)
         return following, objective, self._in_domain(following)
+
+    def _check_pair(self, p: Natural[C], q: Natural[C], method: str) -> None:
+        self._check_point(p, Natural, method, "p")
+        self._check_point(q, Natural, method, "q")
 
     def _to_natural(self, means: Mean[C], method: str) -> Natural[C]:
         self._check_point(means, Mean, method, "means")

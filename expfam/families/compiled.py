@@ -11,6 +11,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ..geometry.duality import bregman_divergence
+from ..geometry.linalg import cholesky, invert_triangular
+
+# Blocks of this many rows stay in the cache, and are long enough to be shared out to threads.
+ROWS_PER_BLOCK = 2048
 
 
 def over_data(kernel: Callable[..., Any], n_axes: int, n_params: int = 0) -> Callable[..., Any]:
@@ -115,13 +119,58 @@ def kl_divergence(family: Any, p: Any, q: Any) -> Array:
 
 
 @jax.jit
+def cross_entropy(family: Any, p: Any, q: Any) -> Array:
+    """−E_p[log q(x)]."""
+    return family._entropy(p) + bregman_divergence(family._log_normalizer, q, p)
+
+
+@jax.jit
+def renyi_divergence(family: Any, p: Any, q: Any, order: Array) -> Array:
+    """D_α(p ‖ q), without the cancellation of three log-normalizers."""
+    # 1. With m = αp + (1 − α)q the linear parts of αB(p, m) + (1 − α)B(q, m) add up to nothing,
+    #    where B is the Bregman divergence of ψ, so that it is (1 − α) D_α.
+    # 2. At α = 1 what is left is B(q, p). B(p, m) is of order (1 − α)².
+    alpha = order.astype(dtype_of(p))
+    middle = jax.tree.map(lambda a, b: alpha * a + (1 - alpha) * b, p, q)
+    own, other = (bregman_divergence(family._log_normalizer, point, middle) for point in (p, q))
+    rest = jnp.where(alpha == 1, 1, 1 - alpha)
+    value = other + jnp.where(alpha == 1, 0, alpha / rest * own)
+    return jnp.where(family._in_domain(middle), jnp.maximum(value, 0), jnp.inf)
+
+
+@jax.jit
 def fisher_information(family: Any, coords: Any) -> Array:
     """∇²ψ(θ) in flattened coordinates."""
+    return _fisher_information(family, coords)
 
+
+@jax.jit
+def inverse_fisher_information(family: Any, coords: Any) -> Array:
+    """(∇²ψ(θ))⁻¹ in flattened coordinates."""
+    information = _fisher_information(family, coords)
+    return _solve(information, jnp.eye(information.shape[0], dtype=information.dtype))
+
+
+@jax.jit
+def natural_gradient(family: Any, coords: Any, slope: Any) -> Any:
+    """(∇²ψ(θ))⁻¹g."""
+    solution = _solve(_fisher_information(family, coords), family._flatten(slope, "mean"))
+    return family._unflatten(solution, "natural")
+
+
+def _fisher_information(family: Any, coords: Any) -> Array:
     def potential(vector: Array) -> Array:
         return family._log_normalizer(family._unflatten(vector, "natural"))
 
     return jax.hessian(potential)(family._flatten(coords, "natural"))
+
+
+def _solve(information: Array, target: Array) -> Array:
+    # in units of the standard deviations, so that scales do not matter
+    scale = jnp.sqrt(jnp.diagonal(information))
+    inverse = invert_triangular(cholesky(information / jnp.outer(scale, scale)))
+    scaled = (target.T / scale).T
+    return ((inverse.T @ (inverse @ scaled)).T / scale).T
 
 
 @jax.jit

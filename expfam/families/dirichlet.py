@@ -160,12 +160,29 @@ def _log_normalizer_jvp(primals: tuple, tangents: tuple) -> tuple[Array, Array]:
     return log_normalizer(*primals), jnp.dot(mean_of(*primals), tangents[0])
 
 
+@jax.custom_jvp
 def mean_of(alpha: Float[Array, " k"]) -> Float[Array, " k"]:
     """E log x_k = digamma(α_k) − digamma(α_k + what the others sum to)."""
     zero = jnp.zeros((1,), alpha.dtype)
     before = jnp.concatenate([zero, jnp.cumsum(alpha)[:-1]])
     after = jnp.concatenate([jnp.cumsum(alpha[:0:-1])[::-1], zero])
     return -digamma_rise(alpha, before + after)
+
+
+@mean_of.defjvp
+def _mean_of_jvp(primals: tuple, tangents: tuple) -> tuple[Array, Array]:
+    # 1. With trigamma(a) = 1/a + τ(a), r_k = dα_k/α_k and its mean r̄ with weights α_k/n, the change
+    #    is r_k − r̄ + τ(α_k) dα_k − τ(n) dn: the large parts, nearly equal where all α_k change in
+    #    proportion, are subtracted first.
+    # 2. τ(a) = trigamma(a) (a − 1/trigamma(a))/a.
+    (alpha,), (change,) = primals, tangents
+    n = jnp.sum(alpha)
+    ratios = change / alpha
+    for _ in range(2):  # the second time for the rounding of the mean
+        ratios = ratios - jnp.dot(alpha / n, ratios)
+    rest = trigamma(alpha) * trigamma_defect(alpha) / alpha * change
+    whole = trigamma(n) * trigamma_defect(n) / n * jnp.sum(change)
+    return mean_of(alpha), ratios + rest - whole
 
 
 def entropy(alpha: Float[Array, " k"]) -> Float[Array, ""]:

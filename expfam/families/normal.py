@@ -316,12 +316,12 @@ def _log_normalizer_jvp(primals: Any, tangents: Any) -> tuple[Array, Array]:
 def _log_density(
     structure: AbstractStructure, coords: NormalCoords, x: Float[Array, " d"]
 ) -> Float[Array, ""]:
-    # log p(x) = −½‖Lᵀ(x − μ)‖² + log|L| − ½ d log 2π
+    # log p(x) = −½‖Lᵀx − v‖² + log|L| − ½ d log 2π. Under vmap, Lᵀx is one product over all rows
+    # and components; x − μ would be as many vectors as both together.
     dim = x.shape[-1]
     factor = structure.factor(coords.second)
-    inverse = structure.invert(factor)
-    mean = structure.apply_transposed(inverse, structure.apply(inverse, coords.first))
-    residual = structure.apply_transposed(factor, x - mean)
+    whitened = structure.apply(structure.invert(factor), coords.first)
+    residual = structure.apply_transposed(factor, x) - whitened
     constant = jnp.asarray(0.5 * dim * _LOG_2_PI, x.dtype)
     return structure.log_det(factor, dim) - 0.5 * jnp.dot(residual, residual) - constant
 

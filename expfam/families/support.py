@@ -4,6 +4,7 @@ A support is described leaf by leaf: data of a product are tuples, data of a lat
 pairs of observation and latent variables, and each leaf has its own shape and kind of values.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Literal, final
 
@@ -151,7 +152,9 @@ def replicate(supports: Any, copies: int) -> Any:
     )
 
 
-def check_data(data: Any, supports: Any, owner: str, argument: str) -> tuple[Any, tuple[int, ...]]:
+def check_data(
+    data: Any, supports: Any, owner: str, argument: str, values: bool = True
+) -> tuple[Any, tuple[int, ...]]:
     """Check data against a support.
 
     Args:
@@ -159,6 +162,7 @@ def check_data(data: Any, supports: Any, owner: str, argument: str) -> tuple[Any
         supports: tree of `Support`.
         owner: class and method, for messages.
         argument: public name of the argument, for messages.
+        values: whether values are checked, and not only structure, shapes and types.
 
     Returns:
         The data as JAX arrays, and the batch shape.
@@ -176,11 +180,10 @@ def check_data(data: Any, supports: Any, owner: str, argument: str) -> tuple[Any
             f"{owner}: `{argument}` must be structured like {_outline(supports)}, "
             f"but is of type {type(data).__name__}."
         ) from error
+    names = [argument if len(leaves) == 1 else f"{argument}, leaf {i}" for i in range(len(leaves))]
     checked = [
-        _check_leaf(
-            array, support, owner, argument if len(leaves) == 1 else f"{argument}, leaf {i}"
-        )
-        for i, (array, support) in enumerate(zip(arrays, leaves, strict=True))
+        _check_leaf(array, support, owner, name, values)
+        for array, support, name in zip(arrays, leaves, names, strict=True)
     ]
     batches = {
         array.shape[: array.ndim - len(leaf.shape)]
@@ -194,7 +197,9 @@ def check_data(data: Any, supports: Any, owner: str, argument: str) -> tuple[Any
     return jax.tree.unflatten(treedef, checked), batches.pop() if batches else ()
 
 
-def check_rows(data: Any, supports: Any, owner: str, argument: str = "xs") -> tuple[Any, int]:
+def check_rows(
+    data: Any, supports: Any, owner: str, argument: str = "xs", values: bool = True
+) -> tuple[Any, int]:
     """Check data that must be rows: exactly one leading axis, of length at least one.
 
     Returns:
@@ -204,13 +209,8 @@ def check_rows(data: Any, supports: Any, owner: str, argument: str = "xs") -> tu
         TypeError: as `check_data`.
         ValueError: as `check_data`, and where there is not one leading axis or no row.
     """
-    rows = replicate(supports, 1)
-    shapes = [
-        f"(n, {', '.join(map(str, s.shape[1:]))})".replace(", )", ",)") for s in _leaves(rows)
-    ]
-    wanted = shapes[0] if len(shapes) == 1 else f"a tuple with shapes {', '.join(shapes)}"
-    if len(shapes) == 1 and not isinstance(data, tuple):
-        came, trailing = jnp.shape(data), _leaves(supports)[0].shape
+    if is_support(supports) and not isinstance(data, tuple):
+        came, trailing = jnp.shape(data), supports.shape
         if len(came) != len(trailing) + 1 or came[1:] != trailing:
             hint = ""
             if len(came) == 1 and trailing == (1,):
@@ -218,19 +218,40 @@ def check_rows(data: Any, supports: Any, owner: str, argument: str = "xs") -> tu
             elif len(came) == 2 and came[0] == trailing[0] and came[1] != trailing[0]:
                 hint = " Rows are observations: is it transposed?"
             raise ValueError(
-                f"{owner}: `{argument}` must have one row per observation, shape {wanted}, but has "
-                f"shape {came}.{hint}"
+                f"{owner}: `{argument}` must have one row per observation, shape "
+                f"{_wanted(supports)}, but has shape {came}.{hint}"
             )
-    arrays, batch = check_data(data, supports, owner, argument)
+    arrays, batch = check_data(data, supports, owner, argument, values)
     if len(batch) != 1 or batch[0] == 0:
         raise ValueError(
-            f"{owner}: `{argument}` must have one row per observation, shape {wanted} with n ≥ 1, "
-            f"but its leading axes have shape {batch}."
+            f"{owner}: `{argument}` must have one row per observation, shape {_wanted(supports)} "
+            f"with n ≥ 1, but its leading axes have shape {batch}."
         )
     return arrays, batch[0]
 
 
-def check_weights(weights: Any, n: int, dtype: Any, owner: str) -> Array | None:
+def _wanted(supports: Any) -> str:
+    shapes = [
+        f"(n, {', '.join(map(str, leaf.shape))})".replace(", )", ",)") for leaf in _leaves(supports)
+    ]
+    return shapes[0] if len(shapes) == 1 else f"a tuple with shapes {', '.join(shapes)}"
+
+
+def rows_are_good(data: Any, supports: Any, weights: Array | None) -> Bool[Array, ""]:
+    """Whether the values of rows and of weights are admitted; for use inside compiled programs."""
+    leaves, treedef = jax.tree.flatten(supports, is_leaf=is_support)
+    good = [
+        support.contains(leaf)
+        for support, leaf in zip(leaves, treedef.flatten_up_to(data), strict=True)
+    ]
+    if weights is not None:
+        good.append(_weights_are_good(weights))
+    return jnp.all(jnp.stack(good)) if good else jnp.asarray(True)
+
+
+def check_weights(
+    weights: Any, n: int, dtype: Any, owner: str, values: bool = True
+) -> Array | None:
     """Check optional row weights: shape (n,), finite, not negative, not all zero.
 
     Raises:
@@ -244,11 +265,13 @@ def check_weights(weights: Any, n: int, dtype: Any, owner: str) -> Array | None:
             f"{jnp.shape(weights)}."
         )
     array = jnp.asarray(weights).astype(dtype)
-    good = jnp.all(jnp.isfinite(array) & (array >= 0)) & (jnp.sum(array) > 0)
-    return require(array, good, f"{owner}: `weights` must be finite, not negative, not all zero.")
+    if not values:
+        return array
+    message = f"{owner}: `weights` must be finite, not negative, not all zero."
+    return require(array, _known(_weights_are_good, array), message)
 
 
-def _check_leaf(array: Any, support: Support, owner: str, argument: str) -> Array:
+def _check_leaf(array: Any, support: Support, owner: str, argument: str, values: bool) -> Array:
     array = array if hasattr(array, "dtype") else np.asarray(array)
     came = array.shape
     trailing = came[len(came) - len(support.shape) :]
@@ -267,11 +290,21 @@ def _check_leaf(array: Any, support: Support, owner: str, argument: str) -> Arra
     array = jnp.asarray(array)
     if array.dtype == np.bool_:
         array = array.astype(int)
+    if not values:
+        return array
     return require(
         array,
-        _contains(support, array),
+        _known(_contains, support, array),
         lambda: f"{owner}: `{argument}` must be {support.values}, but {_offence(array, support)}.",
     )
+
+
+def _known(condition: Callable[..., Array], *args: Any) -> Bool[Array, ""]:
+    # Where the values are known, the condition is, too: also while other values are being traced.
+    if isinstance(args[-1], Tracer):
+        return condition(*args)
+    with jax.ensure_compile_time_eval():
+        return condition(*args)
 
 
 @jax.jit
@@ -279,11 +312,17 @@ def _contains(support: Support, array: Array) -> Bool[Array, ""]:
     return support.contains(array)
 
 
+@jax.jit
+def _weights_are_good(weights: Array) -> Bool[Array, ""]:
+    return jnp.all(jnp.isfinite(weights) & (weights >= 0)) & (jnp.sum(weights) > 0)
+
+
 def _offence(array: Array, support: Support) -> str:
     # Names the first offending entry where the values are known, that is, outside of jit.
     if isinstance(array, Tracer):
         return "holds a value outside of that"
-    flat, inside = np.asarray(array), np.asarray(support.inside(array))
+    with jax.ensure_compile_time_eval():
+        flat, inside = np.asarray(array), np.asarray(support.inside(array))
     if inside.all():
         return "holds a value outside of that"
     index = tuple(int(i) for i in np.argwhere(~inside)[0])

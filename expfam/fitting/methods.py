@@ -85,7 +85,7 @@ class EM(AbstractMethod):
         tolerance: stop when the objective changes by less than this, relative to its size (or to 1
             if that is larger); `None`: take all steps.
         block_size: number of rows that are looked at together, which bounds temporary memory;
-            `None`: all of them up to 16384 rows, else 8192.
+            `None`: 2048, which is fast and takes little memory.
         acceleration: number of steps before that an Anderson-accelerated step combines; 0 (default)
             for plain steps. 5 to 10 pay where EM is slow: clusters that overlap, factor analysis
             with small noise, HMoG. The objective never falls: a combined step that lowers it is
@@ -128,11 +128,9 @@ class EM(AbstractMethod):
         key: Key[Array, ""],
     ) -> Step:
         """One EM step."""
-        n = jax.tree.leaves(xs)[0].shape[0]
-        size = self.block_size or (n if n <= 16384 else 8192)
 
         def map_and_objective(coords: Any) -> tuple[Any, Array, Array]:
-            return model._em_step(coords, xs, weights, prior, size)
+            return model._em_step(coords, xs, weights, prior, self.block_size)
 
         if self.acceleration == 0:
             following, objective, valid = map_and_objective(state)

@@ -1,7 +1,8 @@
 """Manifolds: objects that hold no data and say what the coordinates of a point look like."""
 
 from abc import abstractmethod
-from typing import Any, Generic, TypeVar
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar, final
 
 import equinox as eqx
 import jax
@@ -12,10 +13,35 @@ from .points import AbstractPoint, Mean, Natural
 from .spaces import Chart, is_space, pack, unpack
 
 C = TypeVar("C")
+T = TypeVar("T")
+
+
+@final
+class Layout(NamedTuple):
+    """What the coordinates of a point look like.
+
+    Attributes:
+        structure: of the tree of coordinates.
+        shapes: of its leaves.
+    """
+
+    structure: Any
+    shapes: list[tuple[int, ...]]
 
 
 class AbstractManifold(eqx.Module, Generic[C]):
     """A manifold with dual affine charts; coordinates are structured like `spaces`."""
+
+    if not TYPE_CHECKING:
+
+        def __getattribute__(self, name: str) -> Any:
+            """Look up an attribute.
+
+            Equinox makes a module of every bound method, which takes longer than many a method.
+            That is left to public methods, so that they can be arguments of transformations.
+            """
+            private = name.startswith("_")
+            return (object if private else eqx.Module).__getattribute__(self, name)
 
     @property
     @abstractmethod
@@ -77,12 +103,13 @@ class AbstractManifold(eqx.Module, Generic[C]):
         """Fill in what packing leaves out because the rest, and E[1] = mass, determine it."""
 
     def _check_point(self, point: Any, chart: type, method: str, argument: str) -> None:
-        self._check_coords(point, chart, self.spaces, method, argument)
+        layout = remembered(self, "spaces", lambda: layout_of(self.spaces))
+        self._check_coords(point, chart, layout, method, argument)
 
     def _check_coords(
-        self, point: Any, chart: type, spaces: Any, method: str, argument: str
+        self, point: Any, chart: type, layout: Layout, method: str, argument: str
     ) -> None:
-        # Refuses a value of another type, a point of another chart, or one of other spaces.
+        # Refuses a value of another type, a point of another chart, or one of another layout.
         if chart not in (Natural, Mean):
             raise TypeError(
                 f"{type(self).__name__}.{method}: `{argument}` must be an expfam.Natural or an "
@@ -101,20 +128,43 @@ class AbstractManifold(eqx.Module, Generic[C]):
                     else f"is of type {type(point).__name__}."
                 )
             )
-        leaves, treedef = jax.tree.flatten(spaces, is_leaf=is_space)
-        expected = jax.tree.unflatten(treedef, [space.shape for space in leaves])
-        came = jax.tree.map(jnp.shape, point.coords)
-        if jax.tree.structure(point.coords) != treedef or came != expected:
+        leaves, structure = jax.tree.flatten(point.coords)
+        shapes = [jnp.shape(leaf) for leaf in leaves]
+        if structure != layout.structure or shapes != layout.shapes:
+            expected = jax.tree.unflatten(layout.structure, layout.shapes)
             raise ValueError(
                 f"{type(self).__name__}.{method}: `{argument}` is not a point of {self!r}: its "
-                f"coordinates must have shapes {expected}, but have {came}."
+                f"coordinates must have shapes {expected}, but have "
+                f"{jax.tree.unflatten(structure, shapes)}."
             )
-        for leaf in jax.tree.leaves(point.coords):
+        for leaf in leaves:
             if not jnp.issubdtype(jnp.result_type(leaf), jnp.floating):
                 raise TypeError(
                     f"{type(self).__name__}.{method}: `{argument}` must have floating-point "
                     f"coordinates, but has some of type {jnp.result_type(leaf)}."
                 )
+
+
+def layout_of(spaces: Any) -> Layout:
+    """The layout of coordinates with given spaces."""
+    leaves, structure = jax.tree.flatten(spaces, is_leaf=is_space)
+    return Layout(structure, [space.shape for space in leaves])
+
+
+_REMEMBERED: dict[tuple[str, Any, Any], Any] = {}
+
+
+def remembered(manifold: AbstractManifold[Any], name: str, compute: Callable[[], T]) -> T:
+    """What depends only on the static structure of a manifold, computed once for each structure.
+
+    The shapes of arrays that it holds belong to it. Loops over public methods ask for it in every
+    step, and building it takes longer than a small step of EM.
+    """
+    leaves, structure = jax.tree.flatten(manifold)
+    key = (name, structure, tuple(map(jnp.shape, leaves)))
+    if key not in _REMEMBERED:
+        _REMEMBERED[key] = compute()
+    return _REMEMBERED[key]
 
 
 def _chart_name(chart: type) -> Chart:

@@ -20,6 +20,9 @@ Chart = Literal["natural", "mean"]
 class AbstractSpace(eqx.Module):
     """A finite-dimensional vector space with a stored and a packed form."""
 
+    # Equinox makes a module of every bound method, which takes longer than many a method.
+    __getattribute__ = object.__getattribute__
+
     @property
     @abstractmethod
     def shape(self) -> tuple[int, ...]:

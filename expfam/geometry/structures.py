@@ -36,6 +36,9 @@ Vector = Float[Array, " d"]
 class AbstractStructure(eqx.Module):
     """A set of symmetric d × d matrices, and the operations on the leaves that store them."""
 
+    # Equinox makes a module of every bound method, which takes longer than many a method.
+    __getattribute__ = object.__getattribute__
+
     @property
     @abstractmethod
     def rank(self) -> int:

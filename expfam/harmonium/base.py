@@ -5,6 +5,8 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, Key, PyTree
 
 from ..families.base import (
@@ -14,8 +16,9 @@ from ..families.base import (
     check_prior,
 )
 from ..families.observed import estimate_from_average
-from ..families.support import check_data, check_rows, check_weights
+from ..families.support import check_data, check_rows, check_weights, rows_are_good
 from ..geometry.checks import require
+from ..geometry.manifold import layout_of, remembered
 from ..geometry.points import Mean, Natural
 from ..priors.conjugate import ConjugatePrior
 from .interaction import AbstractInteraction, HarmoniumCoords, LikelihoodCoords
@@ -213,11 +216,21 @@ class AbstractHarmonium(AbstractExponentialFamily[HarmoniumCoords]):
         """
         owner = self._owner("expectation_maximization")
         self._check_point(params, Natural, "expectation_maximization", "params")
-        xs, n = check_rows(xs, self.observed_support, owner)
-        weights = check_weights(weights, n, float, owner)
         check_prior(self, prior, "expectation_maximization")
-        coords, valid = _em_step(self, params.coords, xs, weights, prior)
-        return require(Natural(coords), valid, f"{owner}: {DEGENERATE}")
+        support = remembered(self, "observed_support", lambda: self.observed_support)
+        # Values that are known are checked inside the step: one compiled call does it all.
+        leaves = jax.tree.leaves((params.coords, xs, weights, prior))
+        traced = any(isinstance(leaf, Tracer) for leaf in leaves)
+        xs, n = check_rows(xs, support, owner, values=traced)
+        weights = check_weights(weights, n, float, owner, values=traced)
+        coords, flags = _em_step(self, params.coords, xs, weights, prior)
+        if traced:
+            return require(Natural(coords), flags[1], f"{owner}: {DEGENERATE}")
+        if not np.asarray(flags).all():
+            check_rows(xs, support, owner)
+            check_weights(weights, n, float, owner)
+            raise ValueError(f"{owner}: {DEGENERATE}")
+        return Natural(coords)
 
     # ---------------------------------------------------------------- kernels
 
@@ -304,8 +317,8 @@ class AbstractHarmonium(AbstractExponentialFamily[HarmoniumCoords]):
         return data
 
     def _check_likelihood(self, likelihood: Any, method: str) -> None:
-        spaces = self.interaction.likelihood_spaces
-        self._check_coords(likelihood, Natural, spaces, method, "likelihood")
+        layout = layout_of(self.interaction.likelihood_spaces)
+        self._check_coords(likelihood, Natural, layout, method, "likelihood")
 
 
 # Compiled bodies of the public methods.
@@ -354,6 +367,10 @@ def _expectation(model: Any, coords: Any, xs: Any, weights: Array | None) -> Any
 
 
 @jax.jit
-def _em_step(model: Any, coords: Any, xs: Any, weights: Any, prior: Any) -> tuple[Any, Array]:
+def _em_step(
+    model: Any, coords: Any, xs: Any, weights: Any, prior: Any
+) -> tuple[Any, Bool[Array, "2"]]:
+    # The next coordinates, whether rows and weights are admitted, and whether the step is valid.
+    good = rows_are_good(xs, model.observed_support, weights)
     coords, _, valid = model._em_step(coords, xs, weights, prior)
-    return coords, valid
+    return coords, jnp.stack([good, valid])

@@ -51,6 +51,9 @@ class LikelihoodCoords(eqx.Module):
 class AbstractInteraction(eqx.Module):
     """A conjugated interaction. All methods are kernels: one data point, raw coordinates."""
 
+    # Equinox makes a module of every bound method, which takes longer than many a method.
+    __getattribute__ = object.__getattribute__
+
     @property
     @abstractmethod
     def observable(self) -> Any:

@@ -12,6 +12,7 @@ from ..families.base import AbstractExponentialFamily
 from ..families.categorical import Categorical
 from ..families.normal import Normal
 from ..geometry.checks import require
+from ..geometry.manifold import layout_of
 from ..geometry.points import Natural
 from ..geometry.structures import AbstractStructure
 from . import posteriors
@@ -113,9 +114,8 @@ class Mixture(AbstractHarmonium):
                 f"has shape {jnp.shape(weights)}."
             )
         complete = Mixture(self.component, self.n_components)
-        self._check_coords(
-            components, Natural, complete.spaces.interaction, "from_components", "components"
-        )
+        layout = layout_of(complete.spaces.interaction)
+        self._check_coords(components, Natural, layout, "from_components", "components")
         coords, good, shared = _from_components(self, jnp.asarray(weights), components.coords)
         good_weights = "Mixture.from_components: `weights` must be positive and sum to one."
         same = (

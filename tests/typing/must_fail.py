@@ -13,7 +13,7 @@ def mean_where_natural_belongs(normal: ef.Normal, x: Array) -> None:
     normal.to_mean(means)  # rejected
     normal.log_normalizer(means)  # rejected
     normal.entropy(means)  # rejected
-    normal.fisher_information(means)  # rejected
+    normal.natural_gradient(means, means)  # rejected
     normal.sample(jax.random.key(0), means)  # rejected
     normal.mean_covariance(means)  # rejected
     normal.kl_divergence(normal.to_natural(means), means)  # rejected
