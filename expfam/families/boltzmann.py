@@ -202,8 +202,12 @@ class Boltzmann(AbstractObservedFamily[BoltzmannCoords]):
         i, j = self._ends
         p, both = means.bias, means.coupling
         left, right = p[i] - both, p[j] - both
+        none = 1 - p[i] - right
         if self._plan.width < 2:
-            return self._from_tables(p, 1 - p, both, left, right, 1 - p[i] - right)
+            return self._from_tables(p, 1 - p, both, left, right, none)
+        # Where two variables never take one of their four states, no couplings have these means.
+        noise = 4 * jnp.finfo(p.dtype).eps
+        inside = jnp.all(jnp.stack([both, left, right, none]) > noise)
         # From independent variables, unless there is a better start.
         begin = BoltzmannCoords(jnp.log(p) - jnp.log1p(-p), jnp.zeros_like(both))
         begin = begin if start is None else start
@@ -212,7 +216,7 @@ class Boltzmann(AbstractObservedFamily[BoltzmannCoords]):
             self._flatten(means, "mean"),
             self._flatten(begin, "natural"),
         )
-        return self._unflatten(solution, "natural")
+        return self._unflatten(jnp.where(inside, solution, jnp.nan), "natural")
 
     def _estimate(self, xs: Array, shares: Array) -> BoltzmannCoords:
         if self._plan.width >= 2:

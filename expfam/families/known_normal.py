@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 
 from ..geometry.points import Natural
 from ..geometry.structures import AbstractStructure, Leaf, PositiveDefinite
-from .derived.bijections import AffineMap
+from .derived.bijections import AffineMap, as_floats
 from .derived.named import AbstractNamedFamily
 from .derived.push_forward import PushForward
 from .derived.restrictions import FixedCovariance, ZeroMean
@@ -40,7 +40,7 @@ class KnownMeanNormal(AbstractNamedFamily[Leaf]):
         25.0
     """
 
-    mean: Float[Array, " d"] = eqx.field(converter=jnp.asarray)
+    mean: Float[Array, " d"] = eqx.field(converter=as_floats)
     structure: AbstractStructure = PositiveDefinite()
 
     def __check_init__(self) -> None:
@@ -72,7 +72,8 @@ class KnownMeanNormal(AbstractNamedFamily[Leaf]):
         Raises:
             ValueError: a wrong shape, or a covariance that is not positive definite.
         """
-        return Natural(self.normal.from_mean_covariance(self.mean, covariance).coords.second)
+        origin = jnp.zeros_like(self.mean)
+        return Natural(self.normal.from_mean_covariance(origin, covariance).coords.second)
 
     def covariance(self, params: Natural[Leaf]) -> Float[Array, "d d"]:
         """The covariance matrix Σ."""
@@ -101,7 +102,7 @@ class KnownCovarianceNormal(AbstractNamedFamily[Array]):
         [1.0, 0.5]
     """
 
-    covariance: Float[Array, "d d"] = eqx.field(converter=jnp.asarray)
+    covariance: Float[Array, "d d"] = eqx.field(converter=as_floats)
 
     def __check_init__(self) -> None:
         """Refuse a covariance that is not a square matrix."""

@@ -151,6 +151,18 @@ def test_estimates_of_forests_are_log_odds_ratios():
         family.maximum_likelihood(jnp.asarray(rows[[0, 2, 3]]))
 
 
+def test_mixtures_of_chains_gain_likelihood_by_em():
+    mixture = ef.Mixture(ef.Boltzmann(3, [(0, 1), (1, 2)]), 2)
+    rows = np.random.default_rng(0).integers(0, 2, (60, 3))
+    rows[30:, 1] = rows[30:, 0]
+    rows = jnp.asarray(rows)
+    params, values = mixture.initialize_from_sample(jax.random.key(0), rows), []
+    for _ in range(4):
+        values.append(mixture.average_log_observable_density(params, rows))
+        params = mixture.expectation_maximization(params, rows)
+    assert np.all(np.diff(values) > 0)
+
+
 # ------------------------------------------------------------------------------------ plans
 
 

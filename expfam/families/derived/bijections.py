@@ -13,12 +13,18 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from ..compiled import dtype_of
 from ..support import Kind, Support
 
 
 def capability(family: Any, kernel: str) -> Callable[..., Array] | None:
     """A kernel that only some families have, such as `_mean_logarithm`; `None` without it."""
     return getattr(family, kernel, None)
+
+
+def as_floats(values: Any) -> Float[Array, "..."]:
+    """Values of a setting of a family, as an array of JAX's floating-point type."""
+    return jnp.asarray(values, float)
 
 
 class AbstractBijection(eqx.Module):
@@ -199,8 +205,8 @@ class AffineMap(AbstractBijection):
         scale: a, likewise; not zero.
     """
 
-    shift: Float[Array, "..."] = eqx.field(converter=jnp.asarray)
-    scale: Float[Array, "..."] = eqx.field(converter=jnp.asarray, default=1.0)
+    shift: Float[Array, "..."] = eqx.field(converter=as_floats)
+    scale: Float[Array, "..."] = eqx.field(converter=as_floats, default=1.0)
 
     def image(self, support: Support) -> Support | None:
         """Real numbers."""
@@ -221,7 +227,7 @@ class AffineMap(AbstractBijection):
     def mean_log_slope(self, family: Any) -> Callable[[Any], Array] | None:
         """Σ log |a|, whatever the family."""
         shape = family.support.shape
-        return lambda coords: jnp.sum(jnp.broadcast_to(jnp.log(jnp.abs(self.scale)), shape))
+        return lambda coords: self.log_slope(jnp.zeros(shape, dtype_of(coords)))
 
     def draw(self, family: Any) -> Callable[[Any, Any], Array]:
         """b + a x of draws."""

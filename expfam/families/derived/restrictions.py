@@ -21,7 +21,7 @@ from ..gamma import Gamma, GammaCoords
 from ..normal import Normal, NormalCoords
 from ..product import Replicated
 from ..special.gamma import inverse_digamma
-from .bijections import check_positive
+from .bijections import as_floats, check_positive
 
 
 class AbstractRestriction(eqx.Module):
@@ -331,7 +331,7 @@ class FixedCovariance(AbstractRestriction):
             variance.
     """
 
-    covariance: Float[Array, "..."] = eqx.field(converter=jnp.asarray)
+    covariance: Float[Array, "..."] = eqx.field(converter=as_floats)
 
     def check(self, base: Any) -> None:
         """Refuse what is not a normal whose covariances are given like this one."""
