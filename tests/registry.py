@@ -60,6 +60,7 @@ _DISCRETE = [
     Instance("categorical_one", ef.Categorical(1)),
     Instance("bernoulli", ef.Bernoulli()),
     Instance("poisson", ef.Poisson()),
+    Instance("boltzmann", ef.Boltzmann(4, [(0, 1), (1, 2), (2, 3), (0, 3)]), closed=False),
 ]
 
 _COUNTS = [
@@ -89,6 +90,13 @@ _CONJUGATE = [
     Instance("normal_inverse_wishart", ef.NormalInverseWishart(2), closed=False),
     Instance("matrix_normal", ef.MatrixNormal(2, 3)),
     Instance("regression", ef.MatrixNormalInverseWishart(3, 2), closed=False),
+]
+
+_DERIVED = [
+    Instance("log_normal", ef.LogNormal(2)),
+    Instance("pareto", ef.Pareto(0.5)),
+    Instance("laplace", ef.Laplace(1.0)),
+    Instance("chi", ef.Chi(), closed=False),
 ]
 
 _DIRECTIONS = [
@@ -140,6 +148,7 @@ REGISTRY: list[Instance] = [
     *_COUNTS,
     *_POSITIVE,
     *_CONJUGATE,
+    *_DERIVED,
     *_DIRECTIONS,
     *_PRODUCTS,
     *_MIXTURES,
@@ -156,6 +165,7 @@ REPRESENTATIVES = [
     "normal_scale",
     "categorical",
     "poisson",
+    "boltzmann",
     "geometric",
     "binomial",
     "negative_binomial",
@@ -176,6 +186,10 @@ REPRESENTATIVES = [
     "normal_inverse_wishart",
     "matrix_normal",
     "regression",
+    "log_normal",
+    "pareto",
+    "laplace",
+    "chi",
     "von_mises",
     "von_mises_fisher",
     "product",
@@ -227,6 +241,8 @@ def arbitrary_data(family: Any, shape: tuple[int, ...], seed: int = 0) -> Any:
                 values = rng.integers(0, support.n_categories, size)
             case "nonnegative" | "positive":
                 values = rng.gamma(2.0, size=size).astype(jnp.zeros(()).dtype)
+            case "at least":
+                values = support.bound + rng.gamma(2.0, size=size).astype(jnp.zeros(()).dtype)
             case "unit":
                 values = rng.uniform(0.02, 0.98, size=size).astype(jnp.zeros(()).dtype)
             case "positive count":

@@ -389,6 +389,11 @@ NEW = {
     "binomial_above": (ef.Binomial(3), [3, 4], "counts 0 … 3", "the first 4 at (1,)"),
     "multinomial_total": (ef.Multinomial(3, 2), [[1, 1]], "counts that sum to 3", "[1 1] at (0,)"),
     "logarithmic_zero": (ef.Logarithmic(), [0], "counts 1, 2, 3, …", "the first 0 at (0,)"),
+    "pareto_below": (ef.Pareto(0.5), [1.0, 0.25], "numbers of at least 0.5", "0.25 at (1,)"),
+    "weibull_zero": (ef.Weibull(2.0), [0.0], "positive, finite real numbers", "0.0 at (0,)"),
+    "half_normal_negative": (ef.HalfNormal(), [-1.0], "not negative", "-1.0 at (0,)"),
+    "log_normal_zero": (ef.LogNormal(2), [[1.0, 0.0]], "positive, finite", "0.0 at (0, 1)"),
+    "boltzmann_two": (ef.Boltzmann(2), [[0, 2]], "must be 0 or 1", "the first 2 at (0, 1)"),
     "wishart_indefinite": (ef.Wishart(2), [[[1.0, 2.0], [2.0, 1.0]]], "positive definite", "(0,)"),
 }
 
@@ -410,6 +415,99 @@ def negative_precision():
 @refused(ValueError, "NormalGamma.maximum_likelihood: the maximum of the likelihood is not")
 def equal_means():
     ef.NormalGamma().maximum_likelihood((jnp.full(3, 0.3), jnp.array([0.5, 1.0, 2.0])))
+
+
+EXPONENTIAL = ef.Exponential()
+MADE = {
+    "weibull_of_shape_zero": (
+        lambda: ef.Weibull(0.0),
+        (ValueError, "Weibull: `shape` must be positive and finite, but is 0.0"),
+    ),
+    "pareto_of_minimum_zero": (
+        lambda: ef.Pareto(0.0),
+        (ValueError, "Pareto: `minimum` must be positive and finite, but is 0.0"),
+    ),
+    "laplace_at_infinity": (
+        lambda: ef.Laplace(float("inf")),
+        (ValueError, "Laplace: `location` must be finite, but is inf"),
+    ),
+    "weibull_of_scale_zero": (
+        lambda: ef.Weibull(2.0).from_scale(0.0),
+        (ValueError, "Weibull.from_scale: `scale` must be positive"),
+    ),
+    "roots_of_degree_zero": (
+        lambda: ef.RootMap(0.0),
+        (ValueError, "RootMap: `degree` must be finite and not zero"),
+    ),
+    "root_of_real_numbers": (
+        lambda: ef.PushForward(ef.Normal(1), ef.RootMap(3.0)),
+        (TypeError, "RootMap(degree=3.0) is not defined on the support of `base`", "real numbers"),
+    ),
+    "push_forward_of_counts": (
+        lambda: ef.PushForward(POISSON, ef.LogarithmMap()),
+        (TypeError, "is not defined on the support of `base`, counts 0, 1, 2"),
+    ),
+    "push_forward_of_a_product": (
+        lambda: ef.PushForward(PRODUCT, ef.LogarithmMap()),
+        (TypeError, "`base` must be a family of one array without latent variables"),
+    ),
+    "push_forward_without_entropy": (
+        lambda: ef.PushForward(ef.PushForward(EXPONENTIAL, ef.RootMap(2.0)), ef.LogarithmMap()),
+        (TypeError, "needs E[x] or E[log x], which `base`", "`_mean_logarithm`"),
+    ),
+    "two_sided_real_numbers": (
+        lambda: ef.Symmetrized(ef.Normal(1)),
+        (TypeError, "Symmetrized: `base` must be a family of one number that is not negative"),
+    ),
+    "restriction_of_another_family": (
+        lambda: ef.SubFamily(EXPONENTIAL, ef.FixedShape(2.0)),
+        (TypeError, "FixedShape restricts Gamma(), but `base` is Exponential()"),
+    ),
+    "restriction_of_another_structure": (
+        lambda: ef.SubFamily(ef.Gamma(), ef.AffineRestriction(jnp.ones((1, 2)), jnp.ones(2))),
+        (ValueError, "AffineRestriction: `offset` must be structured like natural coordinates"),
+    ),
+    "known_covariance_of_another_shape": (
+        lambda: ef.KnownCovarianceNormal(jnp.ones((2, 3))),
+        (ValueError, "`covariance` must be a square matrix, but has shape (2, 3)"),
+    ),
+    "known_mean_without_axis": (
+        lambda: ef.KnownMeanNormal(jnp.array(1.0)),
+        (ValueError, "KnownMeanNormal: `mean` must be a vector, but has shape ()"),
+    ),
+    "known_mean_and_identity": (
+        lambda: ef.KnownMeanNormal(jnp.ones(2), ef.Identity()),
+        (ValueError, "a Normal with `Identity` has nothing left to vary"),
+    ),
+    "edge_to_nowhere": (
+        lambda: ef.Boltzmann(2, [(0, 2)]),
+        (ValueError, "`edges` must be pairs of different numbers from 0 to 1, but one is (0, 2)"),
+    ),
+    "edge_twice": (
+        lambda: ef.Boltzmann(2, [(0, 1), (1, 0)]),
+        (ValueError, "`edges` must differ, but some pairs occur twice"),
+    ),
+    "edges_of_three": (
+        lambda: ef.Boltzmann(3, [(0, 1, 2)]),
+        (ValueError, "Boltzmann: `edges` must be pairs of node numbers"),
+    ),
+    "too_many_states": (
+        lambda: ef.Boltzmann(40),
+        (ValueError, "1 tables of 2^40 states, and at most 4194304", "Give fewer `edges`"),
+    ),
+    "coupling_without_edge": (
+        lambda: ef.Boltzmann(2, []).from_biases_couplings(jnp.zeros(2), jnp.ones((2, 2))),
+        (ValueError, "symmetric, and zero on the diagonal and where the graph has no edge"),
+    ),
+}
+
+for name, (build, (exception, *fragments)) in MADE.items():
+
+    def case(build=build):
+        build()
+
+    case.__name__ = name
+    refused(exception, *fragments)(case)
 
 
 @refused(TypeError, "Gamma.log_density: `x` must be positive", "of a floating-point type", "int")

@@ -10,6 +10,7 @@ from ..geometry.checks import require
 from ..geometry.points import Natural
 from ..geometry.spaces import Euclidean
 from .observed import AbstractObservedFamily, estimate_from_average
+from .special.gamma import EULER
 from .support import Support
 
 
@@ -84,6 +85,13 @@ class Exponential(AbstractObservedFamily[Array]):
 
     def _sample(self, key: Key[Array, ""], coords: Array) -> Array:
         return jax.random.exponential(key, dtype=coords.dtype) / -coords
+
+    def _mean_value(self, coords: Array) -> Array:
+        return -1 / coords
+
+    def _mean_logarithm(self, coords: Array) -> Array:
+        # digamma(1) − log λ, with Euler's constant
+        return -jnp.log(-coords) - jnp.asarray(EULER, coords.dtype)
 
     def _features(self, x: Array) -> Array:
         return jnp.sqrt(x)[None]

@@ -95,7 +95,11 @@ class Gamma(AbstractObservedFamily[GammaCoords]):
     def _log_density(self, coords: GammaCoords, x: Array) -> Array:
         # k log βx − βx − log Γ(k) in the form of Loader: log k − R(k) − D(k, βx)
         k, scaled = coords.logarithm, -coords.value * x
-        return jnp.log(k) - factorial_remainder(k) - deviance(k, scaled) - jnp.log(x)
+        # The smallest x may fall below the smallest number: then D = k log k/β − k log x − k.
+        small = scaled < jnp.finfo(x.dtype).tiny
+        limit = k * (jnp.log(self._mean_value(coords)) - jnp.log(x) - 1)
+        spread = jnp.where(small, limit, deviance(k, jnp.where(small, k, scaled)))
+        return jnp.log(k) - factorial_remainder(k) - spread - jnp.log(x)
 
     def _maximize(self, means: GammaCoords, start: GammaCoords | None) -> GammaCoords:
         return from_gap(means.value, jnp.log(means.value) - means.logarithm)
@@ -130,8 +134,11 @@ class Gamma(AbstractObservedFamily[GammaCoords]):
             -coords.value
         )
 
+    def _mean_value(self, coords: GammaCoords) -> Array:
+        return coords.logarithm / -coords.value
+
     def _mean_logarithm(self, coords: GammaCoords) -> Array:
-        return jnp.log(coords.logarithm / -coords.value) - log_gap(coords.logarithm)
+        return jnp.log(self._mean_value(coords)) - log_gap(coords.logarithm)
 
     def _features(self, x: Array) -> Array:
         return jnp.log(x)[None]
@@ -164,7 +171,7 @@ def _log_normalizer(coords: GammaCoords) -> Array:
 def _log_normalizer_jvp(primals: tuple, tangents: tuple) -> tuple[Array, Array]:
     # dψ = ⟨dθ, η⟩ with E log x = log k/β − (log k − digamma(k))
     (coords,), (direction,) = primals, tangents
-    mean, mean_log = coords.logarithm / -coords.value, Gamma()._mean_logarithm(coords)
+    mean, mean_log = Gamma()._mean_value(coords), Gamma()._mean_logarithm(coords)
     slope = direction.value * mean + direction.logarithm * mean_log
     return _log_normalizer(coords), slope
 

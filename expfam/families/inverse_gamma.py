@@ -3,19 +3,19 @@
 from typing import final
 
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Key
+from jaxtyping import Array, Float
 
 from ..geometry.checks import require
 from ..geometry.points import Natural
+from .derived.bijections import RootMap
+from .derived.named import AbstractNamedFamily
+from .derived.push_forward import PushForward
 from .gamma import Gamma, GammaCoords
-from .observed import AbstractObservedFamily
 from .support import Support
-
-_GAMMA = Gamma()
 
 
 @final
-class InverseGamma(AbstractObservedFamily[GammaCoords]):
+class InverseGamma(AbstractNamedFamily[GammaCoords]):
     """Distributions of a positive number whose inverse has a gamma distribution.
 
     The density is p(x) = βᵃ x^(−a−1) e^(−β/x) / Γ(a).
@@ -40,9 +40,9 @@ class InverseGamma(AbstractObservedFamily[GammaCoords]):
     """
 
     @property
-    def spaces(self) -> GammaCoords:
-        """ℝ²."""
-        return _GAMMA.spaces
+    def definition(self) -> PushForward:
+        """The reciprocal of a gamma."""
+        return PushForward(Gamma(), RootMap(-1.0))
 
     @property
     def support(self) -> Support:
@@ -66,52 +66,3 @@ class InverseGamma(AbstractObservedFamily[GammaCoords]):
         """Shape a and scale β."""
         self._check_point(params, Natural, "shape_scale", "params")
         return params.coords.logarithm, -params.coords.value
-
-    def _sufficient_statistic(self, x: Array) -> GammaCoords:
-        return GammaCoords(1 / x, -jnp.log(x))
-
-    def _log_base_measure(self, x: Array) -> Array:
-        return -jnp.log(x)
-
-    def _log_normalizer(self, coords: GammaCoords) -> Array:
-        return _GAMMA._log_normalizer(coords)
-
-    def _log_normalizer_given(self, coords: GammaCoords, x: Array) -> Array:
-        return coords.value / x - (coords.logarithm + 1) * jnp.log(x)
-
-    def _log_density(self, coords: GammaCoords, x: Array) -> Array:
-        # p(x) = p_gamma(1/x) / x²
-        return _GAMMA._log_density(coords, 1 / x) - 2 * jnp.log(x)
-
-    def _maximize(self, means: GammaCoords, start: GammaCoords | None) -> GammaCoords:
-        return _GAMMA._maximize(means, start)
-
-    def _estimate(self, xs: Array, shares: Array) -> GammaCoords:
-        return _GAMMA._estimate(1 / xs, shares)
-
-    def _entropy(self, coords: GammaCoords) -> Array:
-        # that of y = 1/x, less 2 E[log y]
-        return _GAMMA._entropy(coords) - 2 * _GAMMA._mean_logarithm(coords)
-
-    def _in_domain(self, coords: GammaCoords) -> Bool[Array, ""]:
-        return _GAMMA._in_domain(coords)
-
-    def _sample(self, key: Key[Array, ""], coords: GammaCoords) -> Array:
-        return jnp.exp(-_GAMMA._sample_logarithm(key, coords)).clip(
-            jnp.finfo(coords.value.dtype).tiny, jnp.finfo(coords.value.dtype).max
-        )
-
-    def _features(self, x: Array) -> Array:
-        return jnp.log(x)[None]
-
-    def _initialize(self, key: Key[Array, ""]) -> GammaCoords:
-        return _GAMMA._initialize(key)
-
-    def _weak_means(self, xs: Array) -> GammaCoords:
-        return _GAMMA._weak_means(1 / xs)
-
-    def _to_unconstrained(self, coords: GammaCoords) -> Array:
-        return _GAMMA._to_unconstrained(coords)
-
-    def _from_unconstrained(self, free: Array) -> GammaCoords:
-        return _GAMMA._from_unconstrained(free)

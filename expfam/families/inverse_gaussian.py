@@ -120,10 +120,15 @@ class InverseGaussian(AbstractObservedFamily[InverseGaussianCoords]):
         return _from_mean_shape(mean, 1 / jnp.where(spread > noise, spread, jnp.nan))
 
     def _entropy(self, coords: InverseGaussianCoords) -> Array:
-        # ½ − ½ log λ + ½ log 2π + 3/2 E log x, with E log x = log μ − e^(2λ/μ) E₁(2λ/μ)
+        # ½ − ½ log λ + ½ log 2π + 3/2 E log x
+        _, shape = _mean_shape(coords)
+        constant = 0.5 + _HALF_LOG_2_PI
+        return constant - 0.5 * jnp.log(shape) + 1.5 * self._mean_logarithm(coords)
+
+    def _mean_logarithm(self, coords: InverseGaussianCoords) -> Array:
+        # log μ − e^(2λ/μ) E₁(2λ/μ)
         mean, shape = _mean_shape(coords)
-        mean_log = jnp.log(mean) - scaled_exp1(2 * shape / mean)
-        return 0.5 + _HALF_LOG_2_PI - 0.5 * jnp.log(shape) + 1.5 * mean_log
+        return jnp.log(mean) - scaled_exp1(2 * shape / mean)
 
     def _in_domain(self, coords: InverseGaussianCoords) -> Bool[Array, ""]:
         both = jnp.stack([coords.value, coords.reciprocal])

@@ -207,15 +207,19 @@ class Normal(AbstractObservedFamily[NormalCoords]):
 
     def _usual(self, coords: NormalCoords) -> tuple[Array, Array]:
         # mean vector and covariance matrix in raw units
-        mean, _ = self._moments(coords)
         covariance = self._covariance_matrix(coords)
-        if self.frame is None:
-            return mean, covariance
-        return self.frame.leave(mean), rescale(covariance, self.frame.scale)
+        if self.frame is not None:
+            covariance = rescale(covariance, self.frame.scale)
+        return self._mean_value(coords), covariance
 
     def _moments(self, coords: NormalCoords) -> tuple[Array, Leaf]:
         # mean vector, and covariance as a mean leaf
         return _moments(self.structure, coords)
+
+    def _mean_value(self, coords: NormalCoords) -> Array:
+        # in raw units
+        mean, _ = self._moments(coords)
+        return mean if self.frame is None else self.frame.leave(mean)
 
     def _covariance_matrix(self, coords: NormalCoords) -> Array:
         _, leaf = _moments(self.structure, coords)

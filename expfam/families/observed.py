@@ -56,6 +56,13 @@ class AbstractObservedFamily(AbstractExponentialFamily[C]):
         return means
 
 
+def is_fully_observed(family: object) -> bool:
+    """Whether something is a family without latent variables."""
+    return (
+        isinstance(family, AbstractExponentialFamily) and family.observed_support == family.support
+    )
+
+
 def estimate_from_average(
     family: AbstractExponentialFamily[Any], xs: Data, shares: Float[Array, " n"]
 ) -> Any:

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Key, PyTree
 
 from ..geometry import spaces
-from .observed import AbstractObservedFamily
+from .base import AbstractExponentialFamily
+from .observed import AbstractObservedFamily, is_fully_observed
 from .support import replicate
 
 
@@ -31,13 +32,11 @@ class Product(AbstractObservedFamily[tuple]):
         ((5, 2), (5,))
     """
 
-    factors: tuple[AbstractObservedFamily, ...]
+    factors: tuple[AbstractExponentialFamily, ...]
 
     def __check_init__(self) -> None:
         """Refuse an empty product, and factors with latent variables."""
-        if not self.factors or not all(
-            isinstance(family, AbstractObservedFamily) for family in self.factors
-        ):
+        if not self.factors or not all(is_fully_observed(family) for family in self.factors):
             raise TypeError(
                 "Product: `factors` must be a non-empty tuple of families without latent "
                 f"variables, but is {self.factors!r}."
@@ -126,12 +125,12 @@ class Replicated(AbstractObservedFamily[Any]):
         5
     """
 
-    family: AbstractObservedFamily
+    family: AbstractExponentialFamily
     copies: int = eqx.field(static=True)
 
     def __check_init__(self) -> None:
         """Refuse less than one copy, and a family with latent variables."""
-        if not isinstance(self.family, AbstractObservedFamily):
+        if not is_fully_observed(self.family):
             raise TypeError(
                 "Replicated: `family` must be a family without latent variables, but is "
                 f"{self.family!r}."

@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 
 from ..geometry.structures import AbstractStructure
 from .frame import Frame, frame_of, rescale
+from .log_normal import LogNormal
 from .normal import Normal, NormalCoords
 from .product import Product, Replicated
 
@@ -23,7 +24,7 @@ def framed(
     scaled: bool,
     keeps: AbstractStructure | None = None,
 ) -> Any:
-    """A family with its normal parts in the frame of rows; others stay as they are.
+    """A family with its (log-)normal parts in the frame of rows; others stay as they are.
 
     Args:
         family: fully observed.
@@ -38,6 +39,9 @@ def framed(
         if not scaled and family.frame is not None:
             frame = Frame(frame.shift, family.frame.scale)
         return Normal(family.size, family.structure, frame)
+    if isinstance(family, LogNormal):
+        normal = framed(family.normal, jnp.log(xs), shares, scaled, keeps)
+        return LogNormal(family.size, family.structure, normal.frame)
     if isinstance(family, Product):
         pairs = zip(family.factors, xs, strict=True)
         return Product(tuple(framed(f, x, shares, scaled) for f, x in pairs))
@@ -51,7 +55,7 @@ def framed(
 
 def reframe(source: Any, target: Any, coords: Any) -> tuple[Any, Float[Array, ""]]:
     """Natural coordinates in `target`, which differs from `source` in its frames, and c."""
-    if isinstance(source, Normal):
+    if isinstance(source, Normal | LogNormal):
         factors, offsets = between(source.frame, target.frame)
         return reframe_normal(source.structure, coords, factors, offsets)
     if isinstance(source, Product):

@@ -5,6 +5,7 @@ pairs of observation and latent variables, and each leaf has its own shape and k
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Literal, final
 
 import equinox as eqx
@@ -22,6 +23,7 @@ Kind = Literal[
     "real",
     "nonnegative",
     "positive",
+    "at least",
     "unit",
     "count",
     "positive count",
@@ -38,6 +40,7 @@ _VALUES = {
     "real": "finite real numbers",
     "nonnegative": "finite real numbers, not negative",
     "positive": "positive, finite real numbers",
+    "at least": "finite real numbers of at least {bound}",
     "unit": "real numbers strictly between 0 and 1",
     "count": "counts 0, 1, 2, …",
     "positive count": "counts 1, 2, 3, …",
@@ -49,7 +52,16 @@ _VALUES = {
     "sphere": "real vectors of length 1",
     "positive definite": "symmetric, positive definite real matrices",
 }
-_REAL = {"real", "nonnegative", "positive", "unit", "simplex", "sphere", "positive definite"}
+_REAL = {
+    "real",
+    "nonnegative",
+    "positive",
+    "at least",
+    "unit",
+    "simplex",
+    "sphere",
+    "positive definite",
+}
 
 
 @final
@@ -61,17 +73,21 @@ class Support(eqx.Module):
         kind: which values it takes. Only real data must have a floating-point type.
         n_categories: number of categories, for `kind="category"`.
         limit: the largest count, for `kind="bounded count"`, or the sum, for "counts of a total".
+        bound: the smallest number, for `kind="at least"`.
     """
 
     shape: tuple[int, ...] = eqx.field(static=True)
     kind: Kind = eqx.field(static=True)
     n_categories: int = eqx.field(static=True, default=0)
     limit: int = eqx.field(static=True, default=0)
+    bound: float = eqx.field(static=True, default=0.0)
 
     @property
     def values(self) -> str:
         """The admitted values, in words."""
-        return _VALUES[self.kind].format(last=self.n_categories - 1, limit=self.limit)
+        return _VALUES[self.kind].format(
+            last=self.n_categories - 1, limit=self.limit, bound=self.bound
+        )
 
     @property
     def is_real(self) -> bool:
@@ -93,6 +109,8 @@ class Support(eqx.Module):
                     return finite & (x >= 0)
                 case "positive":
                     return finite & (x > 0)
+                case "at least":
+                    return finite & (x >= self.bound)
                 case "unit":
                     return (x > 0) & (x < 1)
                 case "simplex":
@@ -129,7 +147,7 @@ def is_support(node: object) -> bool:
 def replicate(supports: Any, copies: int) -> Any:
     """The support of `copies` data points along a leading axis."""
     return jax.tree.map(
-        lambda leaf: Support((copies, *leaf.shape), leaf.kind, leaf.n_categories, leaf.limit),
+        lambda leaf: replace(leaf, shape=(copies, *leaf.shape)),
         supports,
         is_leaf=is_support,
     )

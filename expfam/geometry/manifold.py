@@ -151,16 +151,17 @@ def layout_of(spaces: Any) -> Layout:
     return Layout(structure, [space.shape for space in leaves])
 
 
-_REMEMBERED: dict[tuple[str, Any], Any] = {}
+_REMEMBERED: dict[tuple[str, Any, Any], Any] = {}
 
 
 def remembered(manifold: AbstractManifold[Any], name: str, compute: Callable[[], T]) -> T:
     """What depends only on the static structure of a manifold, computed once for each structure.
 
-    Loops over public methods ask for it in every step, and building it takes longer than a small
-    step of EM.
+    The shapes of arrays that it holds belong to it. Loops over public methods ask for it in every
+    step, and building it takes longer than a small step of EM.
     """
-    key = (name, jax.tree.structure(manifold))
+    leaves, structure = jax.tree.flatten(manifold)
+    key = (name, structure, tuple(map(jnp.shape, leaves)))
     if key not in _REMEMBERED:
         _REMEMBERED[key] = compute()
     return _REMEMBERED[key]

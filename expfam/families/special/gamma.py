@@ -12,7 +12,7 @@ from jaxtyping import Array
 
 _HALF_LOG_2_PI = 0.9189385332046727
 _STEPS = 10
-_EULER = 0.5772156649015329
+EULER = 0.5772156649015329
 
 # B_2j / 2j for j = 1 … 8, and B_2j / (2j (2j − 1))
 _BERNOULLI = np.array([1 / 6, -1 / 30, 1 / 42, -1 / 30, 5 / 66, -691 / 2730, 7 / 6, -3617 / 510])
@@ -61,7 +61,7 @@ def log_gamma(x: Array) -> Array:
     y = jnp.minimum(x, _STEPS)
     m = jnp.floor(y + 0.5)
     z = y - m
-    taylor = z * (1 - _EULER + z * _polynomial(_TAYLOR, z))
+    taylor = z * (1 - EULER + z * _polynomial(_TAYLOR, z))
     # 3. Steps from there: down for m = 0 and 1, up by the product of 2 + z … m − 1 + z else.
     ladder = z[..., None] + jnp.arange(2, _STEPS, dtype=x.dtype)
     used = jnp.arange(2, _STEPS) < m[..., None]
@@ -195,7 +195,7 @@ def scaled_exp1(z: Array) -> Array:
     low = jnp.minimum(z, 1.5)
     k = np.arange(1, 31)
     terms = -((-1.0) ** k) / (k * np.cumprod(k.astype(float)))
-    series = low * _polynomial(terms, low) - _EULER - jnp.log(low)
+    series = low * _polynomial(terms, low) - EULER - jnp.log(low)
     # 2. The continued fraction 1/(z + 1 − 1/(z + 3 − 4/(z + 5 − …))) above.
     high = jnp.maximum(z, 1.5)
     tail = high + 121
@@ -206,7 +206,7 @@ def scaled_exp1(z: Array) -> Array:
 
 def inverse_digamma(y: Array) -> Array:
     """The positive x with digamma(x) = y, by five Newton steps (Minka 2000, appendix C)."""
-    x = jnp.where(y >= -2.22, jnp.exp(y) + 0.5, -1 / (jnp.minimum(y, -2.22) + _EULER))
+    x = jnp.where(y >= -2.22, jnp.exp(y) + 0.5, -1 / (jnp.minimum(y, -2.22) + EULER))
     for _ in range(5):
         x = x - (digamma(x) - y) / trigamma(x)
     return x

@@ -1,0 +1,119 @@
+"""Push-forwards: the families of y = f(x) for a bijection f of the data."""
+
+from typing import Any, final
+
+import jax
+from jaxtyping import Array, Bool, Float, Key, PyTree
+
+from ..base import AbstractExponentialFamily
+from ..observed import AbstractObservedFamily, is_fully_observed
+from ..support import Support
+from .bijections import AbstractBijection
+
+
+@final
+class PushForward(AbstractObservedFamily[Any]):
+    """The family of y = f(x), for x of a given family and a bijection f.
+
+    Mathematically, p(y) = p_base(f⁻¹(y)) / |det f'(f⁻¹(y))|: coordinates and log-normalizer are
+    those of the base, the statistic is s(f⁻¹(y)), and the base measure gets the Jacobian. So
+    divergences, Fisher information and both charts do not change, and constructors and readers of
+    the base can be used: `family.base.from_rate(2.0)` is a point of `family`.
+
+    Attributes:
+        base: the family of x, of single numbers or vectors that are real or positive. It must have
+            E[log |f'(x)|] in closed form, for the entropy.
+        bijection: f, e.g. `ExponentialMap()`.
+
+    Example:
+        >>> import jax.numpy as jnp, expfam as ef
+        >>> family = ef.PushForward(ef.Exponential(), ef.LogarithmMap())
+        >>> params = family.base.from_rate(2.0)
+        >>> float(family.log_density(params, jnp.array(0.0)).round(3))
+        -1.307
+    """
+
+    base: AbstractExponentialFamily
+    bijection: AbstractBijection
+
+    def __check_init__(self) -> None:
+        """Refuse a base that the bijection is not defined on, or that has no closed entropy."""
+        own = self.base.support
+        if not isinstance(own, Support) or not is_fully_observed(self.base):
+            raise TypeError(
+                "PushForward: `base` must be a family of one array without latent variables, but "
+                f"is {self.base!r}."
+            )
+        if self.bijection.image(own) is None:
+            raise TypeError(
+                f"PushForward: {self.bijection!r} is not defined on the support of `base`, "
+                f"{own.values}."
+            )
+        if self.bijection.mean_log_slope(self.base) is None:
+            raise TypeError(
+                f"PushForward: the entropy under {self.bijection!r} needs E[x] or E[log x], which "
+                f"`base`, {self.base!r}, does not have in closed form. Give the family a kernel "
+                "`_mean_value` or `_mean_logarithm` of its natural coordinates."
+            )
+
+    @property
+    def spaces(self) -> Any:
+        """Those of the base."""
+        return self.base.spaces
+
+    @property
+    def support(self) -> Support:
+        """The image of that of the base."""
+        support = self.bijection.image(self.base.support)
+        assert support is not None  # checked above
+        return support
+
+    def _sufficient_statistic(self, x: Array) -> Any:
+        return self.base._sufficient_statistic(self.bijection.inverse(x))
+
+    def _log_base_measure(self, x: Array) -> Array:
+        origin = self.bijection.inverse(x)
+        return self.base._log_base_measure(origin) - self.bijection.log_slope(origin)
+
+    def _log_normalizer(self, coords: Any) -> Array:
+        return self.base._log_normalizer(coords)
+
+    def _log_normalizer_given(self, coords: Any, x: Array) -> Array:
+        origin = self.bijection.inverse(x)
+        return self.base._log_normalizer_given(coords, origin) - self.bijection.log_slope(origin)
+
+    def _log_density(self, coords: Any, x: Array) -> Array:
+        origin = self.bijection.inverse(x)
+        return self.base._log_density(coords, origin) - self.bijection.log_slope(origin)
+
+    def _maximize(self, means: Any, start: Any) -> Any:
+        return self.base._maximize(means, start)
+
+    def _estimate(self, xs: Array, shares: Array) -> Any:
+        return self.base._estimate(jax.vmap(self.bijection.inverse)(xs), shares)
+
+    def _entropy(self, coords: Any) -> Array:
+        mean_log_slope = self.bijection.mean_log_slope(self.base)
+        assert mean_log_slope is not None  # checked above
+        return self.base._entropy(coords) + mean_log_slope(coords)
+
+    def _in_domain(self, coords: Any) -> Bool[Array, ""]:
+        return self.base._in_domain(coords)
+
+    def _sample(self, key: Key[Array, ""], coords: Any) -> Array:
+        return self.bijection.draw(self.base)(key, coords)
+
+    def _features(self, x: Array) -> Float[Array, " features"]:
+        return self.base._features(self.bijection.inverse(x))
+
+    def _initialize(self, key: Key[Array, ""]) -> Any:
+        return self.base._initialize(key)
+
+    def _weak_means(self, xs: Array) -> Any:
+        return self.base._weak_means(jax.vmap(self.bijection.inverse)(xs))
+
+    def _to_unconstrained(self, coords: Any) -> PyTree[Array]:
+        return self.base._to_unconstrained(coords)
+
+    def _from_unconstrained(self, free: PyTree[Array]) -> Any:
+        return self.base._from_unconstrained(free)
