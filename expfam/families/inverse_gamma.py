@@ -7,6 +7,7 @@ from jaxtyping import Array, Bool, Float, Key
 
 from ..geometry.checks import require
 from ..geometry.points import Natural
+from .conjugacy.integrals import Shape
 from .gamma import Gamma, GammaCoords
 from .observed import AbstractObservedFamily
 from .support import Support
@@ -66,6 +67,10 @@ class InverseGamma(AbstractObservedFamily[GammaCoords]):
         """Shape a and scale β."""
         self._check_point(params, Natural, "shape_scale", "params")
         return params.coords.logarithm, -params.coords.value
+
+    @property
+    def _conjugacy(self) -> Shape:
+        return Shape()
 
     def _sufficient_statistic(self, x: Array) -> GammaCoords:
         return GammaCoords(1 / x, -jnp.log(x))

@@ -11,6 +11,7 @@ from ..geometry.checks import require
 from ..geometry.points import Natural, pairing
 from ..geometry.spaces import Euclidean
 from ..geometry.structures import AbstractStructure, Leaf, PositiveDefinite
+from .conjugacy.location_scale import Location, LocationScale
 from .frame import Frame, rescale
 from .observed import AbstractObservedFamily
 from .support import Support
@@ -128,6 +129,12 @@ class Normal(AbstractObservedFamily[NormalCoords]):
         return _usual(self, params.coords)
 
     # ---------------------------------------------------------------- kernels
+
+    @property
+    def _conjugacy(self) -> Location | LocationScale:
+        if self.structure.space(self.size) is None:
+            return Location()
+        return LocationScale(self.size, self.structure)
 
     def _enter(self, x: Array) -> Array:
         return x if self.frame is None else self.frame.enter(x)

@@ -12,6 +12,7 @@ from ..geometry.linalg import cholesky, invert_triangular
 from ..geometry.points import Natural, pairing
 from ..geometry.roots import solve_decreasing
 from ..geometry.spaces import Euclidean, Symmetric
+from .conjugacy.integrals import ShapeMatrix
 from .observed import AbstractObservedFamily, estimate_from_average
 from .special.gamma import log_gamma, log_gap
 from .support import Support
@@ -108,6 +109,10 @@ class Wishart(AbstractObservedFamily[WishartCoords]):
         self._check_point(params, Natural, "scale_freedom", "params")
         inverse = invert_triangular(_factor(params.coords))
         return inverse.T @ inverse / 2, 2 * params.coords.log_determinant
+
+    @property
+    def _conjugacy(self) -> ShapeMatrix:
+        return ShapeMatrix(self.size)
 
     def _sufficient_statistic(self, x: Array) -> WishartCoords:
         return WishartCoords(x, _log_det(cholesky(x)))

@@ -11,13 +11,12 @@ from ..families.base import (
     DEGENERATE,
     AbstractExponentialFamily,
     Data,
-    check_prior,
 )
 from ..families.observed import estimate_from_average
 from ..families.support import check_data, check_rows, check_weights
 from ..geometry.checks import require
 from ..geometry.points import Mean, Natural
-from ..priors.conjugate import ConjugatePrior
+from ..priors.conjugate import ConjugatePrior, check_prior
 from .interaction import AbstractInteraction, HarmoniumCoords, LikelihoodCoords
 
 

@@ -191,7 +191,7 @@ def test_prior_weighs_like_imagined_rows():
     normal = ef.Normal(4)
     mean, spread = jnp.full(4, 3.0), 2.0 * jnp.eye(4)
     imagined = normal.to_mean(normal.from_mean_covariance(mean, spread))
-    fitted = ef.fit(normal, XS, key=KEY, prior=ef.ConjugatePrior(imagined, 30.0))
+    fitted = ef.fit(normal, XS, key=KEY, prior=ef.ConjugatePrior.from_mean(normal, imagined, 30.0))
     share = 30 / (30 + len(XS))
     first = share * mean + (1 - share) * jnp.mean(XS, axis=0)
     second = share * (spread + jnp.outer(mean, mean)) + (1 - share) * XS.T @ XS / len(XS)
