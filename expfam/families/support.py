@@ -263,9 +263,10 @@ def _contains(support: Support, array: Array) -> Bool[Array, ""]:
 
 def _offence(array: Array, support: Support) -> str:
     # Names the first offending entry where the values are known, that is, outside of jit.
-    if isinstance(array, Tracer):
+    inside = support.inside(array)
+    if isinstance(array, Tracer) or isinstance(inside, Tracer):
         return "holds a value outside of that"
-    flat, inside = np.asarray(array), np.asarray(support.inside(array))
+    flat, inside = np.asarray(array), np.asarray(inside)
     if inside.all():
         return "holds a value outside of that"
     index = tuple(int(i) for i in np.argwhere(~inside)[0])

@@ -25,7 +25,7 @@ class ConjugatePrior(eqx.Module):
     (Diaconis & Ylvisaker 1979). After n observations it has φ + Σ s(x) and ν + n. It is an
     exponential family itself, with the statistic (θ, −ψ(θ)). With ν > 0 and φ/ν inside the set of
     possible expectations, φ/ν is both the mode, in mean coordinates, and the expectation of the
-    mean coordinates.
+    mean coordinates (where the domain is open: of `InverseGaussian` it is not).
 
     Make one with `from_mean` or `from_hyperparameters`. Every family has `observe`, `mode`, the
     arithmetic of priors, and fits with `prior=`; for latent-variable models the imagined

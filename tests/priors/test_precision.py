@@ -48,7 +48,7 @@ CASES = {
     "beta-binomial, uniform": binomial(1.0, 1.0, 10**6, 250_000),
     "beta-binomial, sparse": binomial(0.125, 0.25, 1000, 3),
     "Dirichlet-multinomial, 1e6": multinomial([1e6, 1e6, 1e6], [10, 20, 12]),
-    "Dirichlet-multinomial, mixed": multinomial([0.5, 1e3, 1e6], [1, 3, 96]),
+    "Dirichlet-multinomial, mixed": multinomial([1e6, 1e3, 0.5], [96, 3, 1]),
     "gamma–Poisson, 1e8": poisson(1e8, 1e5, 1000),
     "gamma–Poisson, 1e8, off": poisson(1e8, 1e5, 1200),
     "gamma–Poisson, vague": poisson(0.5, 0.0009765625, 3),

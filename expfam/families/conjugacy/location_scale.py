@@ -132,7 +132,7 @@ class LocationScale(AbstractConjugacy):
 
     def _added(self, scatter: Leaf) -> float:
         # N − ν, N in units of one dimension
-        return self.size + 2 if scatter.ndim == 2 else 1 + 2 / self._copies(scatter)
+        return self.size + 2.0 if scatter.ndim == 2 else 1 + 2 / self._copies(scatter)
 
     def _copies(self, scatter: Leaf) -> int:
         # dimensions that share one entry of a diagonal
@@ -167,9 +167,7 @@ class LocationScale(AbstractConjugacy):
         pull = 0.5 * location * jnp.dot(gap, gap) + freedom * self._scale_divergence(
             middle, coords.second
         )
-        width = size / 2 * (_LOG_2 + _LOG_PI - jnp.log(location)) + self._log_volume(
-            family, scatter
-        )
+        width = size / 2 * (_LOG_2 + _LOG_PI - jnp.log(location)) + self._log_volume(scatter)
         width = width + self._width(scatter, freedom)
         if scatter.ndim == 2:
             width = width + size * (size - 1) / 4 * _LOG_PI
