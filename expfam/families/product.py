@@ -56,7 +56,7 @@ class Product(AbstractObservedFamily[tuple]):
 
     @property
     def _conjugacy(self) -> Factors | None:
-        parts = tuple(getattr(family, "_conjugacy", None) for family in self.factors)
+        parts: Any = tuple(getattr(family, "_conjugacy", None) for family in self.factors)
         return None if None in parts else Factors(parts)
 
     def _sufficient_statistic(self, x: tuple) -> tuple:

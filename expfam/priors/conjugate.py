@@ -5,6 +5,7 @@ from typing import Any, final
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 from jaxtyping import Array, Float, Key
 
 from ..families.base import AbstractExponentialFamily, Data
@@ -418,7 +419,7 @@ def _require_proper(values: Any, prior: ConjugatePrior, conditions: Any, method:
     proper = jnp.all(jnp.stack(list(conditions.values())))
 
     def message() -> str:
-        known = not isinstance(proper, jax.core.Tracer)
+        known = not isinstance(proper, Tracer)
         failing = [text for text, holds in conditions.items() if known and not holds]
         lacks = f"does not have {', nor '.join(failing)}" if failing else "is not"
         return (

@@ -137,7 +137,6 @@ CURED = {
     "PPCA": ef.probabilistic_pca(6, 2),
     "mixture of factor analyzers": ef.mixture_of_factor_analyzers(6, 2, 5),
     "hmog": ef.analytic_hmog(6, ef.Diagonal(), 2, 5),
-    "differentiable hmog": ef.differentiable_hmog(6, ef.Diagonal(), 2, ef.Diagonal(), 5),
 }
 
 

@@ -76,7 +76,9 @@ class AbstractConjugacy(eqx.Module):
         """The usual hyper-parameters, by name."""
 
     @abstractmethod
-    def from_hyperparameters(self, family: Any, values: dict[str, Array]) -> tuple[Any, Counts]:
+    def from_hyperparameters(
+        self, family: Any, values: dict[str, Array]
+    ) -> tuple[Any, Counts] | None:
         """φ and ν of usual hyper-parameters."""
 
     @abstractmethod

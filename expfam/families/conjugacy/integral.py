@@ -73,8 +73,8 @@ class AbstractIntegral(AbstractConjugacy):
         """A point at the peak of f, and log p(θ*) − log p'(θ*) (Chib 1995)."""
         both = jax.tree.map(lambda a, b: jnp.stack([a, b]), before, after)
         logs, peaks = jax.vmap(lambda point: self._integrate(family, *point))(both)
-        reference = self.place(family, *after, peaks[1])
-        heights = [_height(family, *one, reference) for one in (before, after)]
+        reference = self.place(family, after[0], after[1], peaks[1])
+        heights = [_height(family, phi, nu, reference) for phi, nu in (before, after)]
         return reference, (heights[0] - logs[0]) - (heights[1] - logs[1])
 
     def log_predictive(self, family: Any, total: Any, count: Counts, x: Any) -> Scalar:
@@ -150,7 +150,8 @@ def _nodes(
 
     grid = jnp.linspace(0, 1, _POINTS, dtype=dtype)
     limit = jnp.asarray(_RANGE, dtype)
-    peak = sum(jax.lax.fori_loop(0, _ROUNDS, climb, (-limit, limit))) / 2
+    low, high = jax.lax.fori_loop(0, _ROUNDS, climb, (-limit, limit))
+    peak = (low + high) / 2
     # The ends: where the integrand has fallen below all that is resolved, at most 1.4 times as far.
     distances = jnp.exp(jnp.linspace(-16, 5, _POINTS, dtype=dtype))
     heights = values(jnp.concatenate([peak - distances, peak + distances])).reshape(2, _POINTS)

@@ -307,7 +307,7 @@ class LocationScale(AbstractConjugacy):
     def _scale_divergence(self, start: Leaf, end: Leaf) -> Scalar:
         # KL of the centered normals with these second-order natural leaves
         def potential(second: Leaf) -> Scalar:
-            return -self.structure.log_det(self.structure.factor(second), self.size)
+            return -jnp.asarray(self.structure.log_det(self.structure.factor(second), self.size))
 
         return bregman_divergence(potential, end, start)
 
