@@ -151,6 +151,21 @@ def test_draws_have_the_expectations_of_the_prior(name):
     assert np.all(abs(draws.mean(axis=0) - expected) < 5 * error)
 
 
+@pytest.mark.parametrize("name", CASES)
+def test_normalizer_in_float32(name):
+    # Its rounding is that of ν ψ, about ν·10⁻⁷.
+    for prior, _ in CASES[name]:
+        total = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), prior.total)
+        count = prior.count.astype(jnp.float32)
+        single = Prior(prior.family, total, count)
+        again = jax.tree.map(lambda leaf: leaf.astype(float), total)
+        same = Prior(prior.family, again, count.astype(float))
+        value, expected = single.log_normalizer(), same.log_normalizer()
+        assert value.dtype == jnp.float32
+        slack = 1e-5 * (1 + float(count))
+        np.testing.assert_allclose(value, expected, rtol=1e-5, atol=slack)
+
+
 def test_gradients_of_the_normalizer_against_differences():
     # E[θ] is the gradient in φ: the nodes do not move with it.
     prior = CASES["gamma"][0][0]

@@ -155,7 +155,8 @@ def _nodes(
     # The ends: where the integrand has fallen below all that is resolved, at most 1.4 times as far.
     distances = jnp.exp(jnp.linspace(-16, 5, _POINTS, dtype=dtype))
     heights = values(jnp.concatenate([peak - distances, peak + distances])).reshape(2, _POINTS)
-    floor = jnp.max(heights) - 4 + jnp.log(jnp.finfo(dtype).eps)
+    # Far out some are NaN, in float32.
+    floor = jnp.nanmax(heights) - 4 + jnp.log(jnp.finfo(dtype).eps)
     fallen = ~(heights > floor)
     reach = distances[jnp.where(jnp.any(fallen, axis=1), jnp.argmax(fallen, axis=1), _POINTS - 1)]
     begin, end = jax.lax.stop_gradient((peak - reach[0], peak + reach[1]))
