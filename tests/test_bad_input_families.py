@@ -217,15 +217,95 @@ def gradient_at_an_array():
 
 
 @refused(
-    TypeError, "ConjugatePrior: `mean` must be in mean coordinates (an expfam.Mean)", "Natural"
+    TypeError, "ConjugatePrior: `mean` must be in mean coordinates (an expfam.Mean)", "natural"
 )
 def prior_of_natural_coordinates():
-    ef.ConjugatePrior(normal(), 1.0)
+    ef.ConjugatePrior.from_mean(NORMAL, normal(), 1.0)
+
+
+@refused(ValueError, "ConjugatePrior: `count` must be a number, or a pair", "shape (3,)")
+def prior_of_three_counts():
+    ef.ConjugatePrior.from_mean(NORMAL, NORMAL.to_mean(normal()), jnp.ones(3))
 
 
 @refused(ValueError, "ConjugatePrior: `count` must be a number, but has shape (2,)")
 def prior_of_two_counts():
-    ef.ConjugatePrior(NORMAL.to_mean(normal()), jnp.ones(2))
+    ef.ConjugatePrior.from_mean(POISSON, ef.Mean(jnp.asarray(1.0)), jnp.ones(2))
+
+
+@refused(TypeError, "ConjugatePrior.from_mean: `family` must be a family or a model", "Mean")
+def prior_without_a_family():
+    ef.ConjugatePrior.from_mean(NORMAL.to_mean(normal()), 1.0, 1.0)  # pyright: ignore
+
+
+@refused(TypeError, "has the hyper-parameters shape, rate, but got alpha, beta")
+def prior_of_another_name():
+    ef.ConjugatePrior.from_hyperparameters(POISSON, alpha=1.0, beta=1.0)
+
+
+@refused(ValueError, "from_hyperparameters: `concentration` must have shape (3,), but has shape ()")
+def hyperparameter_of_another_shape():
+    ef.ConjugatePrior.from_hyperparameters(ef.Categorical(3), concentration=1.0)
+
+
+@refused(ValueError, "the prior of Poisson() must be proper, but does not have shape > 0")
+def improper_hyperparameters():
+    ef.ConjugatePrior.from_hyperparameters(POISSON, shape=0.0, rate=1.0)
+
+
+@refused(TypeError, "priors of Gamma() have no name of their own", "from_mean")
+def prior_without_a_name():
+    ef.ConjugatePrior.from_hyperparameters(ef.Gamma(), shape=1.0)
+
+
+@refused(
+    TypeError, "log_evidence: the normalizer of conjugate priors of Beta() is not known", "mode"
+)
+def evidence_without_a_normalizer():
+    xs = jnp.array([0.2, 0.4, 0.5])
+    beta = ef.Beta()
+    prior = ef.ConjugatePrior.from_mean(beta, beta.average_sufficient_statistic(xs), 3.0)
+    prior.log_evidence(xs)
+
+
+@refused(ValueError, "log_normalizer: the prior of Bernoulli() must be proper", "beta > 0", "φ/ν")
+def normalizer_of_an_improper_prior():
+    ef.ConjugatePrior.from_mean(ef.Bernoulli(), ef.Mean(jnp.asarray(1.5)), 2.0).log_normalizer()
+
+
+@refused(ValueError, "does not have mean inside the set of possible expectations", "Gamma()")
+def mean_on_the_boundary():
+    gamma = ef.Gamma()
+    mean = gamma.sufficient_statistic(jnp.asarray(2.0))
+    ef.ConjugatePrior.from_mean(gamma, mean, 1.0).log_density(gamma.from_shape_rate(1.0, 1.0))
+
+
+@refused(ValueError, "ConjugatePrior.mode: `count` must be positive for a mode to exist", "0.0")
+def mode_of_nothing():
+    ef.ConjugatePrior.from_hyperparameters(ef.Geometric(), alpha=1.0, beta=1.0).mode()
+
+
+@refused(ValueError, "mode (of its conjugate prior): `means` must lie inside")
+def mode_on_the_boundary():
+    ef.ConjugatePrior.from_mean(ef.Bernoulli(), ef.Mean(jnp.asarray(1.0)), 2.0).mode()
+
+
+@refused(ValueError, "`prior` must be one of Normal(size=3", "Poisson()")
+def merge_of_two_families():
+    own = ef.ConjugatePrior.from_mean(NORMAL, NORMAL.to_mean(normal()), 1.0)
+    own.merge(ef.ConjugatePrior.from_hyperparameters(POISSON, shape=1.0, rate=1.0))
+
+
+@refused(TypeError, "ConjugatePrior.remove: `other` must be an expfam.ConjugatePrior", "float")
+def remove_of_a_number():
+    prior = ef.ConjugatePrior.from_hyperparameters(POISSON, shape=1.0, rate=1.0)
+    prior.remove(1.0)  # pyright: ignore
+
+
+@refused(ValueError, "log_predictive: `x` must be counts 0, 1, 2", "-1")
+def predictive_outside_of_the_support():
+    prior = ef.ConjugatePrior.from_hyperparameters(POISSON, shape=1.0, rate=1.0)
+    prior.log_predictive(jnp.array([1, -1]))
 
 
 # ------------------------------------------------------------------------------------ shapes, types

@@ -14,7 +14,6 @@ from jaxtyping import Array, Bool, Float, Key, PyTree
 from ..geometry.checks import require
 from ..geometry.manifold import AbstractManifold
 from ..geometry.points import Mean, Natural, pairing
-from ..priors.conjugate import ConjugatePrior
 from . import compiled
 from .support import check_data, check_rows, check_weights
 
@@ -460,20 +459,3 @@ DEGENERATE = (
     "e.g. prior=expfam.weak_prior(model, xs); fewer components; a smaller covariance structure; or "
     "drop the columns."
 )
-
-
-def check_prior(family: AbstractExponentialFamily, prior: Any, method: str) -> None:
-    """Refuse a prior that is not a conjugate prior of a family.
-
-    Raises:
-        TypeError: another type.
-        ValueError: a prior of another family.
-    """
-    if prior is None:
-        return
-    if not isinstance(prior, ConjugatePrior):
-        raise TypeError(
-            f"{type(family).__name__}.{method}: `prior` must be an expfam.ConjugatePrior, but is "
-            f"of type {type(prior).__name__}."
-        )
-    family._check_point(prior.mean, Mean, method, "prior.mean")

@@ -9,6 +9,7 @@ from jaxtyping import Array, Bool, Float, Key
 from ..geometry.checks import require
 from ..geometry.points import Natural
 from ..geometry.spaces import Euclidean
+from .conjugacy.concentration import Trials
 from .observed import AbstractObservedFamily, estimate_from_average, halfway_to_origin
 from .special.logistic import softplus
 from .support import Support
@@ -52,6 +53,10 @@ class Bernoulli(AbstractObservedFamily[Array]):
         """The probability of 1."""
         self._check_point(params, Natural, "probability", "params")
         return jax.nn.sigmoid(params.coords)
+
+    @property
+    def _conjugacy(self) -> Trials:
+        return Trials()
 
     def _sufficient_statistic(self, x: Array) -> Array:
         return x.astype(float)

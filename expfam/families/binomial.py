@@ -11,6 +11,7 @@ from jaxtyping import Array, Bool, Float, Key
 from ..geometry.checks import require
 from ..geometry.points import Natural
 from ..geometry.spaces import Euclidean
+from .conjugacy.concentration import Trials
 from .observed import AbstractObservedFamily, estimate_from_average, halfway_to_origin
 from .special.counts import Rule, count_rule, expectation
 from .special.gamma import deviance, factorial_remainder
@@ -71,6 +72,10 @@ class Binomial(AbstractObservedFamily[Array]):
         """The probability p of success."""
         self._check_point(params, Natural, "probability", "params")
         return jax.nn.sigmoid(params.coords)
+
+    @property
+    def _conjugacy(self) -> Trials:
+        return Trials(self.n_trials)
 
     def _sufficient_statistic(self, x: Array) -> Array:
         return x.astype(float)

@@ -10,6 +10,7 @@ from jaxtyping import Array, Bool, Float, Key
 from ..geometry.checks import require
 from ..geometry.points import Natural
 from ..geometry.spaces import Euclidean
+from .conjugacy.concentration import Trials
 from .observed import AbstractObservedFamily, estimate_from_average, halfway_to_origin
 from .support import Support
 
@@ -77,6 +78,10 @@ class Categorical(AbstractObservedFamily[Array]):
 
     def _logits(self, coords: Array) -> Array:
         return jnp.concatenate([jnp.zeros((1,), coords.dtype), coords])
+
+    @property
+    def _conjugacy(self) -> Trials:
+        return Trials()
 
     def _sufficient_statistic(self, x: Array) -> Array:
         return (x == jnp.arange(1, self.n_categories)).astype(float)

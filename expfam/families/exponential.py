@@ -9,6 +9,7 @@ from jaxtyping import Array, Bool, Float, Key
 from ..geometry.checks import require
 from ..geometry.points import Natural
 from ..geometry.spaces import Euclidean
+from .conjugacy.rate import Rate
 from .observed import AbstractObservedFamily, estimate_from_average
 from .special.gamma import EULER
 from .support import Support
@@ -55,6 +56,10 @@ class Exponential(AbstractObservedFamily[Array]):
         """The rate λ, one over the mean."""
         self._check_point(params, Natural, "rate", "params")
         return -params.coords
+
+    @property
+    def _conjugacy(self) -> Rate:
+        return Rate()
 
     def _sufficient_statistic(self, x: Array) -> Array:
         return x

@@ -11,6 +11,7 @@ from ..geometry.checks import require
 from ..geometry.points import Natural
 from ..geometry.roots import solve_decreasing
 from ..geometry.spaces import Euclidean
+from .conjugacy.integrals import Shape
 from .observed import AbstractObservedFamily
 from .special.gamma import deviance, factorial_remainder, log_gap
 from .support import Support
@@ -79,6 +80,10 @@ class Gamma(AbstractObservedFamily[GammaCoords]):
         """Shape k and rate β."""
         self._check_point(params, Natural, "shape_rate", "params")
         return params.coords.logarithm, -params.coords.value
+
+    @property
+    def _conjugacy(self) -> Shape:
+        return Shape()
 
     def _sufficient_statistic(self, x: Array) -> GammaCoords:
         return GammaCoords(x, jnp.log(x))

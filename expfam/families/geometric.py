@@ -9,6 +9,7 @@ from jaxtyping import Array, Bool, Float, Key
 from ..geometry.checks import require
 from ..geometry.points import Natural
 from ..geometry.spaces import Euclidean
+from .conjugacy.concentration import Waiting
 from .observed import AbstractObservedFamily, estimate_from_average
 from .special.logistic import log1mexp, odds
 from .support import Support
@@ -55,6 +56,10 @@ class Geometric(AbstractObservedFamily[Array]):
         """The probability p of success."""
         self._check_point(params, Natural, "probability", "params")
         return -jnp.expm1(params.coords)
+
+    @property
+    def _conjugacy(self) -> Waiting:
+        return Waiting()
 
     def _sufficient_statistic(self, x: Array) -> Array:
         return x.astype(float)

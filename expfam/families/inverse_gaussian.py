@@ -10,6 +10,7 @@ from jaxtyping import Array, Bool, Float, Key
 from ..geometry.checks import require
 from ..geometry.points import Natural
 from ..geometry.spaces import Euclidean
+from .conjugacy.integrals import PassageTimes
 from .observed import AbstractObservedFamily
 from .special.gamma import scaled_exp1
 from .support import Support
@@ -83,6 +84,10 @@ class InverseGaussian(AbstractObservedFamily[InverseGaussianCoords]):
         """Mean μ and shape λ; the variance is μ³/λ."""
         self._check_point(params, Natural, "mean_shape", "params")
         return _mean_shape(params.coords)
+
+    @property
+    def _conjugacy(self) -> PassageTimes:
+        return PassageTimes()
 
     def _sufficient_statistic(self, x: Array) -> InverseGaussianCoords:
         return InverseGaussianCoords(x, 1 / x)

@@ -10,6 +10,7 @@ from ..geometry.checks import require
 from ..geometry.points import Natural
 from ..geometry.roots import solve_decreasing
 from ..geometry.spaces import Euclidean
+from .conjugacy.integrals import Abundance
 from .observed import AbstractObservedFamily, estimate_from_average
 from .special.counts import count_rule, expectation
 from .special.logistic import log1mexp, odds
@@ -59,6 +60,10 @@ class Logarithmic(AbstractObservedFamily[Array]):
         """The parameter p."""
         self._check_point(params, Natural, "probability", "params")
         return jnp.exp(params.coords)
+
+    @property
+    def _conjugacy(self) -> Abundance:
+        return Abundance()
 
     def _sufficient_statistic(self, x: Array) -> Array:
         return x.astype(float)

@@ -11,6 +11,7 @@ from ..geometry.checks import require
 from ..geometry.points import Natural
 from .binomial import Binomial
 from .categorical import Categorical
+from .conjugacy.concentration import Trials
 from .observed import AbstractObservedFamily, estimate_from_average, halfway_to_origin
 from .special.gamma import deviance, factorial_remainder
 from .special.logistic import sigmoid
@@ -87,6 +88,10 @@ class Multinomial(AbstractObservedFamily[Array]):
         """The probabilities of all K categories."""
         self._check_point(params, Natural, "probabilities", "params")
         return jax.nn.softmax(self._one_trial._logits(params.coords))
+
+    @property
+    def _conjugacy(self) -> Trials:
+        return Trials(self.n_trials)
 
     def _sufficient_statistic(self, x: Array) -> Array:
         return x[1:].astype(float)

@@ -10,6 +10,7 @@ from jaxtyping import Array, Bool, Float, Key
 from ..geometry.checks import require
 from ..geometry.points import Natural
 from ..geometry.spaces import Euclidean
+from .conjugacy.concentration import Waiting
 from .observed import AbstractObservedFamily, estimate_from_average
 from .special.counts import count_rule, expectation
 from .special.gamma import deviance, factorial_remainder
@@ -72,6 +73,10 @@ class NegativeBinomial(AbstractObservedFamily[Array]):
         """The probability p of success."""
         self._check_point(params, Natural, "probability", "params")
         return -jnp.expm1(params.coords)
+
+    @property
+    def _conjugacy(self) -> Waiting:
+        return Waiting(self.count)
 
     def _sufficient_statistic(self, x: Array) -> Array:
         return x.astype(float)

@@ -12,6 +12,7 @@ from ..geometry.points import Natural, pairing
 from ..geometry.spaces import Euclidean
 from ..geometry.structures import AbstractStructure, Leaf, PositiveDefinite
 from .compiled import sum_over_rows
+from .conjugacy.location_scale import Location, LocationScale
 from .frame import Frame, rescale
 from .observed import AbstractObservedFamily
 from .support import Support
@@ -129,6 +130,12 @@ class Normal(AbstractObservedFamily[NormalCoords]):
         return _usual(self, params.coords)
 
     # ---------------------------------------------------------------- kernels
+
+    @property
+    def _conjugacy(self) -> Location | LocationScale:
+        if self.structure.space(self.size) is None:
+            return Location()
+        return LocationScale(self.size, self.structure)
 
     def _enter(self, x: Array) -> Array:
         return x if self.frame is None else self.frame.enter(x)

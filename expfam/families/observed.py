@@ -14,7 +14,11 @@ C = TypeVar("C")
 
 
 class AbstractObservedFamily(AbstractExponentialFamily[C]):
-    """A family of which everything is observed: ψ(θ | x) = ⟨θ, s(x)⟩ + log μ(x)."""
+    """A family of which everything is observed: ψ(θ | x) = ⟨θ, s(x)⟩ + log μ(x).
+
+    A family may have an attribute `_conjugacy` besides, which says how its conjugate priors are
+    normalized; see `families.conjugacy.base`.
+    """
 
     @property
     def observed_support(self) -> Any:

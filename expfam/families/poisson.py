@@ -10,6 +10,7 @@ from jaxtyping import Array, Bool, Float, Key
 from ..geometry.checks import require
 from ..geometry.points import Natural
 from ..geometry.spaces import Euclidean
+from .conjugacy.rate import LogRate
 from .observed import AbstractObservedFamily, estimate_from_average, halfway_to_origin
 from .special.gamma import deviance, factorial_remainder
 from .support import Support
@@ -58,6 +59,10 @@ class Poisson(AbstractObservedFamily[Array]):
         """The rate λ, which is the mean and the variance."""
         self._check_point(params, Natural, "rate", "params")
         return jnp.exp(params.coords)
+
+    @property
+    def _conjugacy(self) -> LogRate:
+        return LogRate()
 
     def _sufficient_statistic(self, x: Array) -> Array:
         return x.astype(float)

@@ -9,6 +9,7 @@ from jaxtyping import Array, Bool, Key, PyTree
 
 from ..geometry import spaces
 from .base import AbstractExponentialFamily
+from .conjugacy.factors import Copies, Factors
 from .observed import AbstractObservedFamily, is_fully_observed
 from .support import replicate
 
@@ -51,6 +52,11 @@ class Product(AbstractObservedFamily[tuple]):
     def support(self) -> tuple:
         """The supports of the factors."""
         return tuple(family.support for family in self.factors)
+
+    @property
+    def _conjugacy(self) -> Factors | None:
+        parts: Any = tuple(getattr(family, "_conjugacy", None) for family in self.factors)
+        return None if None in parts else Factors(parts)
 
     def _sufficient_statistic(self, x: tuple) -> tuple:
         return tuple(f._sufficient_statistic(x_i) for f, x_i in zip(self.factors, x, strict=True))
@@ -149,6 +155,11 @@ class Replicated(AbstractObservedFamily[Any]):
     def support(self) -> Any:
         """The support of the family, with a leading axis n."""
         return replicate(self.family.support, self.copies)
+
+    @property
+    def _conjugacy(self) -> Copies | None:
+        part = getattr(self.family, "_conjugacy", None)
+        return None if part is None else Copies(part, self.copies)
 
     def _sufficient_statistic(self, x: Any) -> Any:
         return jax.vmap(self.family._sufficient_statistic)(x)

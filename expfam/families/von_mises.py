@@ -11,6 +11,7 @@ from ..geometry.checks import require
 from ..geometry.points import Natural
 from ..geometry.spaces import Euclidean
 from . import von_mises_fisher as sphere
+from .conjugacy.integrals import Directions
 from .observed import AbstractObservedFamily, estimate_from_average
 from .support import Support
 
@@ -65,6 +66,10 @@ class VonMises(AbstractObservedFamily[Array]):
         """Mean angle μ in (−π, π], zero where κ = 0, and concentration κ."""
         self._check_point(params, Natural, "angle_concentration", "params")
         return _angle(params.coords), jnp.hypot(params.coords[0], params.coords[1])
+
+    @property
+    def _conjugacy(self) -> Directions:
+        return Directions(2)
 
     def _sufficient_statistic(self, x: Array) -> Array:
         return _point(x)

@@ -13,6 +13,7 @@ from ..geometry.checks import require
 from ..geometry.points import Natural
 from ..geometry.roots import solve_decreasing
 from ..geometry.spaces import Euclidean
+from .conjugacy.integrals import Directions
 from .observed import AbstractObservedFamily, estimate_from_average
 from .special.bessel import bessel
 from .support import Support
@@ -91,6 +92,10 @@ class VonMisesFisher(AbstractObservedFamily[Array]):
         """Mean direction μ, a unit vector (the zero vector where κ = 0), and concentration κ."""
         self._check_point(params, Natural, "direction_concentration", "params")
         return _polar(params.coords)
+
+    @property
+    def _conjugacy(self) -> Directions:
+        return Directions(self.size)
 
     def _sufficient_statistic(self, x: Array) -> Array:
         return x

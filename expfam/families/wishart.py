@@ -20,6 +20,7 @@ from ..geometry.linalg import (
 from ..geometry.points import Natural, pairing
 from ..geometry.roots import solve_decreasing
 from ..geometry.spaces import Euclidean, Symmetric
+from .conjugacy.integrals import ShapeMatrix
 from .observed import AbstractObservedFamily, given_by_density
 from .special.gamma import deviance, digamma, factorial_remainder, log_gap
 from .support import Support
@@ -112,6 +113,10 @@ class Wishart(AbstractObservedFamily[WishartCoords]):
         """Scale matrix V and degrees of freedom n."""
         self._check_point(params, Natural, "scale_freedom", "params")
         return scale_of(params.coords), 2 * params.coords.log_determinant
+
+    @property
+    def _conjugacy(self) -> ShapeMatrix:
+        return ShapeMatrix(self.size)
 
     def _sufficient_statistic(self, x: Array) -> WishartCoords:
         return WishartCoords(x, log_determinant(cholesky(x)))

@@ -11,12 +11,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from ..families.base import DEGENERATE, AbstractExponentialFamily, Data, check_prior
+from ..families.base import DEGENERATE, AbstractExponentialFamily, Data
 from ..families.compiled import dtype_of
 from ..families.support import check_rows, check_weights
 from ..geometry.points import Natural
 from ..geometry.shards import with_automatic_axes
-from ..priors.conjugate import ConjugatePrior
+from ..priors.conjugate import ConjugatePrior, check_prior
 from .blocks import Blocks, is_stream
 from .diagnosis import diagnose
 from .methods import EM, AbstractMethod, Step, StepwiseEM

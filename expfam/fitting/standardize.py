@@ -84,11 +84,14 @@ def change_frame(source: Any, target: Any, coords: Any) -> Any:
 def change_frame_of_prior(source: Any, target: Any, prior: ConjugatePrior | None) -> Any:
     """The same conjugate prior in a model that differs in its frames.
 
-    From ψ(θ) = ψ'(Tθ) + c(θ) with linear T and c follows η = Tᵀη' + ∇c; read from target to source.
+    From ψ(θ) = ψ'(Tθ) + c(θ) with linear T and c follows φ = Tᵀφ' + ν∇c; read from target to
+    source. With two counts, ν is that of the location, which c depends on.
     """
     if prior is None:
         return None
-    return ConjugatePrior(Mean(_change_means(source, target, prior.mean.coords)), prior.count)
+    mass = prior.count if prior.count.ndim == 0 else prior.count[0]
+    total = _change_total(source, target, prior.total.coords, mass)
+    return ConjugatePrior(target, Mean(total), prior.count)
 
 
 def _frames(model: Any) -> list[Frame]:
@@ -108,10 +111,10 @@ def _change(source: Any, target: Any, coords: Any) -> Any:
 
 
 @jax.jit
-def _change_means(source: Any, target: Any, means: Any) -> Any:
-    zeros = jax.tree.map(jnp.zeros_like, means)
+def _change_total(source: Any, target: Any, total: Any, mass: Array) -> Any:
+    zeros = jax.tree.map(jnp.zeros_like, total)
     _, transpose = jax.vjp(lambda coords: _moved(target, source, coords), zeros)
-    return transpose((means, jnp.ones((), dtype_of(zeros))))[0]
+    return transpose((total, mass.astype(dtype_of(zeros))))[0]
 
 
 def _moved(source: Any, target: Any, coords: Any) -> tuple[Any, Array]:

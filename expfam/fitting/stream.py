@@ -10,9 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool
 
-from ..families.base import AbstractExponentialFamily, check_prior
+from ..families.base import AbstractExponentialFamily
 from ..families.compiled import dtype_of
 from ..geometry.points import Natural
+from ..priors.conjugate import check_prior
 from .blocks import checked, head, reader
 from .checkpoint import Checkpoint, Position, Sums
 from .methods import EM, StepwiseEM

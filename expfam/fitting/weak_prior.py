@@ -32,7 +32,7 @@ def weak_prior(model: AbstractExponentialFamily, xs: Data, count: float = 1.0) -
     xs, _ = check_rows(xs, model.observed_support, "weak_prior")
     if not count > 0:
         raise ValueError(f"weak_prior: `count` must be positive, but is {count}.")
-    return ConjugatePrior(Mean(_weak_means(model, xs)), count)
+    return ConjugatePrior.from_mean(model, Mean(_weak_means(model, xs)), count)
 
 
 @jax.jit

@@ -13,14 +13,13 @@ from ..families.base import (
     DEGENERATE,
     AbstractExponentialFamily,
     Data,
-    check_prior,
 )
 from ..families.observed import estimate_from_average
 from ..families.support import check_data, check_rows, check_weights, rows_are_good
 from ..geometry.checks import require
 from ..geometry.manifold import layout_of, remembered
 from ..geometry.points import Mean, Natural
-from ..priors.conjugate import ConjugatePrior
+from ..priors.conjugate import ConjugatePrior, check_prior
 from .interaction import AbstractInteraction, HarmoniumCoords, LikelihoodCoords
 
 

@@ -116,3 +116,37 @@ def test_one_em_step_on_degenerate_data_names_causes_and_remedies():
     params = model.initialize_from_sample(KEY, jnp.asarray(GOOD))
     with pytest.raises(ValueError, match=r"constant.*weak_prior"):
         model.expectation_maximization(params, jnp.asarray(np.tile(GOOD[:1], (60, 1))))
+
+
+# ---------------------------------------------------------------- with a weak prior
+
+# Five rows of six columns: fewer rows than columns, and one component for every row.
+FEW = RNG.normal(size=(5, 6))
+BROKEN = {
+    "a component for every row": FEW,
+    "two distinct rows": FEW[[0, 1, 0, 1, 0]],
+    "constant columns": np.where(np.arange(6) < 2, 1.5, FEW),
+    "all rows equal": FEW[[0, 0, 0, 0, 0]],
+}
+CURED = {
+    "mixture": ef.Mixture(ef.Normal(6), 5),
+    "diagonal mixture": ef.Mixture(ef.Normal(6, ef.Diagonal()), 5),
+    "isotropic mixture": ef.Mixture(ef.Normal(6, ef.Scale()), 5),
+    "tied mixture": ef.Mixture(ef.Normal(6), 5, ef.Identity()),
+    "factor analysis": ef.factor_analysis(6, 2),
+    "PPCA": ef.probabilistic_pca(6, 2),
+    "mixture of factor analyzers": ef.mixture_of_factor_analyzers(6, 2, 5),
+    "hmog": ef.analytic_hmog(6, ef.Diagonal(), 2, 5),
+}
+
+
+@pytest.mark.parametrize("model", CURED.values(), ids=CURED)
+def test_a_weak_prior_cures_all_of_it(model):
+    for xs in BROKEN.values():
+        xs = jnp.asarray(xs)
+        prior = ef.weak_prior(model, xs)
+        result = ef.fit(model, xs, key=KEY, prior=prior, method=ef.EM(25, tolerance=None))
+        assert np.all(np.isfinite(model.flatten(result.params)))
+        assert bool(model.in_domain(result.params))
+        assert np.all(np.isfinite(result.log_likelihoods))
+        assert np.diff(result.log_likelihoods).min() > -1e-9

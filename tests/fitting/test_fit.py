@@ -191,13 +191,42 @@ def test_prior_weighs_like_imagined_rows():
     normal = ef.Normal(4)
     mean, spread = jnp.full(4, 3.0), 2.0 * jnp.eye(4)
     imagined = normal.to_mean(normal.from_mean_covariance(mean, spread))
-    fitted = ef.fit(normal, XS, key=KEY, prior=ef.ConjugatePrior(imagined, 30.0))
+    fitted = ef.fit(normal, XS, key=KEY, prior=ef.ConjugatePrior.from_mean(normal, imagined, 30.0))
     share = 30 / (30 + len(XS))
     first = share * mean + (1 - share) * jnp.mean(XS, axis=0)
     second = share * (spread + jnp.outer(mean, mean)) + (1 - share) * XS.T @ XS / len(XS)
     got = normal.mean_covariance(fitted.params)
     np.testing.assert_allclose(got[0], first, rtol=1e-10)
     np.testing.assert_allclose(got[1], second - jnp.outer(first, first), rtol=1e-8)
+
+
+def test_prior_with_two_counts_gives_the_mode_of_its_posterior():
+    normal = ef.Normal(4)
+    prior = ef.ConjugatePrior.from_hyperparameters(
+        normal, mean=jnp.full(4, 3.0), count=2.0, scale=20.0 * jnp.eye(4), freedom=16.0
+    )
+    fitted = ef.fit(normal, XS, key=KEY, prior=prior)
+    expected = normal.flatten(prior.observe(XS).mode())
+    np.testing.assert_allclose(normal.flatten(fitted.params), expected, rtol=1e-8)
+    # The objective is the log-posterior per row, up to a constant.
+    params = fitted.params
+    other = normal.from_mean_covariance(jnp.zeros(4), jnp.eye(4))
+    start = ef.fit(normal, XS, key=KEY, prior=prior, params=other, method=ef.EM(2, tolerance=None))
+    first, last = start.log_likelihoods[0], start.log_likelihoods[-1]
+    before = prior.log_density(other) + jnp.sum(normal.log_density(other, XS))
+    after = prior.log_density(params) + jnp.sum(normal.log_density(params, XS))
+    np.testing.assert_allclose(last - first, (after - before) / len(XS), rtol=1e-8)
+
+
+def test_what_is_added_to_a_covariance_is_a_prior_without_rows():
+    # Pseudo-statistics nεI with a pseudo-count of zero: Σ = S + εI.
+    normal, n = ef.Normal(4), len(XS)
+    zero = normal.average_sufficient_statistic(jnp.zeros((1, 4))).coords
+    added = type(zero)(zero.first, 0.25 * n * jnp.eye(4))
+    prior = ef.ConjugatePrior(normal, ef.Mean(added), 0.0)
+    fitted = ef.fit(normal, XS, key=KEY, prior=prior)
+    expected = np.cov(XS.T, bias=True) + 0.25 * np.eye(4)
+    np.testing.assert_allclose(normal.mean_covariance(fitted.params)[1], expected, rtol=1e-8)
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,7 @@ def test_a_frame_changes_coordinates_and_nothing_else(name, scaled):
     )
     equal(change_frame(moved, model, inside.coords), params.coords)
     # A prior whose mean is the mean of the point has the mean of the point in the frame.
-    prior = ef.ConjugatePrior(model.to_mean(params), 2.0)
+    prior = ef.ConjugatePrior.from_mean(model, model.to_mean(params), 2.0)
     equal(change_frame_of_prior(model, moved, prior).mean, moved.to_mean(inside), 1e-8)
 
 

@@ -469,7 +469,7 @@ def test_em_with_a_prior_adds_imagined_rows():
     second0 = covariances0 + np.einsum("ki,kj->kij", means0, means0)
     second = count * weights0[:, None, None] * second0 + np.einsum("nk,ni,nj->kij", parts, xs, xs)
     covariances = second / mass[:, None, None] - np.einsum("ki,kj->kij", means, means)
-    prior = ef.ConjugatePrior(imagined, count)
+    prior = ef.ConjugatePrior.from_mean(model, imagined, count)
     following = model.expectation_maximization(start, jnp.asarray(xs), prior=prior)
     found = read_mixture(following.coords)
     for actual, expected in zip(found, (mass / mass.sum(), means, covariances), strict=True):

@@ -111,7 +111,7 @@ METHODS = {
     "with weights": lambda m, p, q, x, z: m.mean_posterior_statistics(p, x, jnp.ones(len(x))),
     "expectation_maximization": lambda m, p, q, x, z: m.expectation_maximization(p, x),
     "with a prior": lambda m, p, q, x, z: m.expectation_maximization(
-        p, x, prior=ef.ConjugatePrior(m.to_mean(q), 2.0)
+        p, x, prior=ef.ConjugatePrior.from_mean(m, m.to_mean(q), 2.0)
     ),
     "unconstrained": lambda m, p, q, x, z: m._from_unconstrained(m._to_unconstrained(p.coords)),
 }

@@ -1,0 +1,1 @@
+"""How conjugate priors of families are normalized: in closed form, or by one integral."""

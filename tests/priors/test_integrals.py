@@ -1,0 +1,192 @@
+"""Priors that are normalized by one integral, against Gauss's rule in another variable."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import special
+
+import expfam as ef
+
+Prior = ef.ConjugatePrior
+KEY = jax.random.key(0)
+
+
+def log_integral(log_f, peak):
+    """log ∫₀^∞ exp f(t) dt by Gauss's rule on short pieces around a point near the peak."""
+    nodes, weights = np.polynomial.legendre.leggauss(16)
+    edges = peak * np.concatenate([[0], np.geomspace(1e-9, 1e6, 501)])
+    lengths = np.diff(edges)[:, None]
+    points = edges[:-1, None] + lengths * (1 + nodes) / 2
+    values = np.vectorize(log_f)(points)
+    return special.logsumexp(values, b=weights / 2 * lengths)
+
+
+def gamma(shape, rate, count):
+    family = ef.Gamma()
+    prior = Prior.from_mean(family, family.to_mean(family.from_shape_rate(shape, rate)), count)
+    first, second = float(prior.total.coords.value), float(prior.total.coords.logarithm)
+
+    def log_f(k):
+        power = count * k + 1
+        value = second * k - count * special.gammaln(k) + special.gammaln(power)
+        return value - power * np.log(first)
+
+    return prior, log_integral(log_f, shape)
+
+
+def wishart(freedom, count):
+    family = ef.Wishart(2)
+    scale = jnp.array([[1.0, 0.3], [0.3, 0.5]])
+    mean = family.to_mean(family.from_scale_freedom(scale, freedom))
+    prior = Prior.from_mean(family, mean, count)
+    first, second = np.asarray(prior.total.coords.matrix), prior.total.coords.log_determinant
+    log_det = np.linalg.slogdet(first)[1]
+
+    def log_f(t):
+        a = 0.5 + t
+        power = count * a + 1.5
+        value = float(second) * a - count * special.multigammaln(a, 2)
+        return value + special.multigammaln(power, 2) - power * log_det
+
+    # an entry off the diagonal is packed times √2
+    return prior, log_integral(log_f, freedom / 2 - 0.5) + 0.5 * np.log(2)
+
+
+def directions(length, count):
+    family, axis = ef.VonMisesFisher(3), np.array([1.0, 2.0, -2.0]) / 3
+    prior = Prior.from_mean(family, ef.Mean(jnp.asarray(length * axis)), count)
+
+    def psi(kappa):  # log sinh κ/κ
+        return kappa + np.log1p(-np.exp(-2 * kappa)) - np.log(2 * kappa) if kappa > 1e-6 else 0.0
+
+    def log_f(kappa):
+        return 2 * np.log(kappa) + psi(count * length * kappa) - count * psi(kappa)
+
+    return prior, np.log(4 * np.pi) + log_integral(log_f, 1 / (1 - length))
+
+
+def angles(length, count):
+    family = ef.VonMises()
+    prior = Prior.from_mean(family, ef.Mean(jnp.array([0.6, 0.8]) * length), count)
+
+    def psi(kappa):
+        return np.log(special.i0e(kappa)) + kappa
+
+    def log_f(kappa):
+        return np.log(kappa) + psi(count * length * kappa) - count * psi(kappa)
+
+    return prior, np.log(2 * np.pi) + log_integral(log_f, 1 / (1 - length))
+
+
+def logarithmic(mean, count):
+    prior = Prior.from_mean(ef.Logarithmic(), ef.Mean(jnp.asarray(mean)), count)
+
+    def log_f(t):  # θ = −t
+        inner = -np.log1p(-np.exp(-t)) if t > 0.5 else -np.log(-np.expm1(-t))
+        psi = np.log(inner) if t < 30 else -t
+        return -count * mean * t - count * psi
+
+    return prior, log_integral(log_f, 1 / mean)
+
+
+def passage_times(mean, shape, count):
+    family = ef.InverseGaussian()
+    prior = Prior.from_mean(family, family.to_mean(family.from_mean_shape(mean, shape)), count)
+    first, second = float(prior.total.coords.value), float(prior.total.coords.reciprocal)
+
+    def log_f(v):
+        width = second - count**2 / first
+        square = first * (v - count / first) ** 2 + width
+        return np.log(v) - (count / 2 + 2) * np.log(square)
+
+    constant = (count / 2 + 1) * np.log(2) + special.gammaln(count / 2 + 2)
+    return prior, constant + log_integral(log_f, 1 / mean)
+
+
+CASES = {
+    "gamma": [gamma(2.0, 3.0, 2.5), gamma(0.01, 1.0, 0.2), gamma(1e3, 0.1, 30.0)],
+    "Wishart": [wishart(3.0, 2.5), wishart(1.2, 0.3), wishart(200.0, 20.0)],
+    "directions": [directions(0.3, 2.5), directions(0.99, 20.0), directions(0.01, 0.5)],
+    "angles": [angles(0.3, 2.5), angles(0.99, 20.0), angles(0.01, 0.5)],
+    "logarithmic": [logarithmic(2.0, 2.5), logarithmic(1.01, 4.0), logarithmic(50.0, 30.0)],
+    "inverse Gaussian": [
+        passage_times(2.0, 3.0, 2.5),
+        passage_times(1.0, 1e3, 0.5),
+        passage_times(0.1, 1e-3, 20.0),
+    ],
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_normalizer_against_quadrature(name):
+    priors, expected = zip(*CASES[name], strict=True)
+    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *priors)
+    found = jax.jit(jax.vmap(lambda prior: prior.log_normalizer()))(stacked)
+    np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("name", ["gamma", "logarithmic", "inverse Gaussian"])
+def test_evidence_is_the_chain_of_predictives(name):
+    prior = CASES[name][0][0]
+    xs = jnp.array([1, 3, 2]) if name == "logarithmic" else jnp.array([0.5, 1.5, 1.0])
+    posterior, total = prior, 0.0
+    for x in xs:
+        total += float(posterior.log_predictive(x))
+        posterior = posterior.observe(x[None])
+    np.testing.assert_allclose(prior.log_evidence(xs), total, rtol=1e-10)
+    by_normalizers = posterior.log_normalizer() - prior.log_normalizer()
+    base = jnp.sum(prior.family.log_base_measure(xs))
+    np.testing.assert_allclose(prior.log_evidence(xs), by_normalizers + base, rtol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["gamma", "Wishart", "inverse Gaussian"])
+def test_draws_have_the_expectations_of_the_prior(name):
+    prior = CASES[name][0][0]
+    family = prior.family
+    coords = prior.sample(KEY, (20_000,)).coords
+    draws = np.asarray(jax.jit(jax.vmap(lambda c: family._flatten(c, "natural")))(coords))
+    expected = family.flatten(prior.expected_natural())
+    error = draws.std(axis=0) / len(draws) ** 0.5
+    assert np.all(abs(draws.mean(axis=0) - expected) < 5 * error)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_normalizer_in_float32(name):
+    # Its rounding is that of ν ψ, about ν·10⁻⁷.
+    for prior, _ in CASES[name]:
+        total = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), prior.total)
+        count = prior.count.astype(jnp.float32)
+        single = Prior(prior.family, total, count)
+        again = jax.tree.map(lambda leaf: leaf.astype(float), total)
+        same = Prior(prior.family, again, count.astype(float))
+        value, expected = single.log_normalizer(), same.log_normalizer()
+        assert value.dtype == jnp.float32
+        slack = 1e-5 * (1 + float(count))
+        np.testing.assert_allclose(value, expected, rtol=1e-5, atol=slack)
+
+
+def test_gradients_of_the_normalizer_against_differences():
+    # E[θ] is the gradient in φ: the nodes do not move with it.
+    prior = CASES["gamma"][0][0]
+    family = prior.family
+
+    @jax.jit
+    def log_normalizer(vector):
+        total = family._unflatten(vector, "mean")
+        return Prior(family, ef.Mean(total), prior.count).log_normalizer()
+
+    vector = family.flatten(prior.total)
+    steps = 1e-5 * np.eye(2)
+    slopes = [(log_normalizer(vector + s) - log_normalizer(vector - s)) / 2e-5 for s in steps]
+    np.testing.assert_allclose(slopes, family.flatten(prior.expected_natural()), rtol=1e-6)
+
+
+def test_a_wishart_of_one_row_is_a_gamma():
+    gamma, wishart = ef.Gamma(), ef.Wishart(1)
+    xs = jnp.array([0.5, 2.0, 1.5])
+    one = Prior.from_mean(gamma, gamma.average_sufficient_statistic(xs), 3.0)
+    matrices = xs[:, None, None]
+    other = Prior.from_mean(wishart, wishart.average_sufficient_statistic(matrices), 3.0)
+    np.testing.assert_allclose(one.log_normalizer(), other.log_normalizer(), rtol=1e-12)
+    np.testing.assert_allclose(one.log_predictive(xs), other.log_predictive(matrices), rtol=1e-11)
