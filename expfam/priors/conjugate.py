@@ -111,6 +111,8 @@ class ConjugatePrior(eqx.Module):
         For a normal with covariance Σ, given which μ has the covariance Σ/count, Σ is
         inverse-Wishart. With `Diagonal` each variance is inverse gamma with shape freedom/2 and
         scale `scale`/2, a vector of them; with `Scale` the one variance is, `scale` being a number.
+        A `PushForward`, `Symmetrized`, or family made by them has the prior of its base: that of a
+        `LogNormal` is named after a normal's, of a `Weibull` after an exponential's.
 
         Args:
             family: a family of this table.
@@ -328,7 +330,8 @@ class ConjugatePrior(eqx.Module):
         """The family that the prior is named after, and the prior as a point of it.
 
         It is a distribution of the usual parameter: a beta of the probability, a Dirichlet of the
-        probabilities, a gamma of the rate, a normal of the mean.
+        probabilities, a gamma of the rate, a normal of the mean, a normal–inverse-Wishart of mean
+        and covariance, a normal–inverse-gamma of every mean and variance.
 
         Raises:
             TypeError: where the library has no such family.

@@ -155,6 +155,81 @@ def test_one_count_is_the_prior_of_diaconis_and_ylvisaker():
     )
 
 
+@pytest.mark.parametrize("name", NORMALS)
+def test_normal_priors_are_members_of_named_families(name):
+    structure, scale, _ = NORMALS[name]
+    size = 1 if name == "scale" else 2
+    values = {"mean": jnp.asarray(MEAN[:size]), "count": 0.7, "freedom": 2.5}
+    scale = jnp.asarray(2.0 if name == "scale" else scale)
+    prior = named(ef.Normal(size, structure), scale=scale, **values)
+    family, params = prior.distribution()
+    if name == "full":
+        found = family.location_count_scale_freedom(params)
+        expected = (MEAN, 0.7, SCALE, 2.5)
+    else:
+        family, params = family.family, jax.tree.map(lambda leaf: leaf[0], params)
+        found = family.location_count_shape_scale(params)
+        expected = (MEAN[0], 0.7, 1.25, 1.0)
+    for one, other in zip(found, expected, strict=True):
+        close(one, other)
+
+
+def test_one_variance_of_two_means_has_no_named_prior():
+    values = {"mean": jnp.asarray(MEAN), "count": 0.7, "scale": 2.0, "freedom": 2.5}
+    with pytest.raises(TypeError, match="is no family of the library"):
+        named(ef.Normal(2, ef.Scale()), **values).distribution()
+
+
+# ---------------------------------------------------------------- data carried over
+
+CARRIED = {
+    "Weibull": (ef.Weibull(2.0), {"shape": 1.5, "rate": 2.0}, lambda y: y**2),
+    "Pareto": (ef.Pareto(0.5), {"shape": 1.5, "rate": 2.0}, lambda y: np.log(y / 0.5)),
+    "Laplace": (ef.Laplace(1.0), {"shape": 1.5, "rate": 2.0}, lambda y: abs(y - 1)),
+    "half-normal": (ef.HalfNormal(), {"shape": 1.5, "rate": 2.0}, lambda y: y**2),
+}
+
+
+@pytest.mark.parametrize("name", CARRIED)
+def test_evidence_of_derived_families_by_quadrature(name):
+    # ∫ Π p(y; λ) Gamma(λ; a, b) dλ, λ being minus the natural coordinate
+    family, values, origin = CARRIED[name]
+    ys = jnp.array([0.7, 1.3, 2.2])
+    prior = named(family, **values)
+
+    def joint(rate):
+        density = family.log_density(ef.Natural(jnp.asarray(-rate)), ys)
+        weight = stats.gamma(values["shape"], scale=1 / values["rate"]).pdf(rate)
+        return weight * np.exp(np.sum(density))
+
+    nodes, weights = np.polynomial.legendre.leggauss(60)
+    grid = np.exp(10 * nodes - 2)
+    total = sum(10 * w * r * joint(r) for w, r in zip(weights, grid, strict=True))
+    close(prior.log_evidence(ys), np.log(total), 1e-7)
+    worth = 0.5 if name == "half-normal" else 1.0
+    after = prior.observe(ys).hyperparameters()
+    close(after["shape"], 1.5 + worth * 3)
+    close(after["rate"], 2.0 + origin(ys).sum())
+    close(prior.log_predictive(ys[0]), prior.log_evidence(ys[:1]))
+
+
+def test_log_normal_priors_are_those_of_the_logarithms():
+    values = {"mean": jnp.asarray(MEAN), "count": 0.7, "scale": jnp.asarray(SCALE), "freedom": 6.5}
+    one, other = named(ef.LogNormal(2), **values), named(ef.Normal(2), **values)
+    ys = jnp.exp(ROWS)
+    close(one.log_evidence(ys), other.log_evidence(ROWS) - ROWS.sum())
+    close(one.family.flatten(one.mode()), other.family.flatten(other.mode()))
+    close(one.log_predictive(ys), other.log_predictive(ROWS) - ROWS.sum(axis=1))
+
+
+def test_expected_log_normalizer_of_gammas_of_a_fixed_shape():
+    # ψ = log Γ(k) − k log λ, and E[log λ] = digamma(a) − log b
+    family = ef.SubFamily(ef.Gamma(), ef.FixedShape(2.5))
+    prior = named(family, shape=3.0, rate=2.0)
+    expected = special.gammaln(2.5) - 2.5 * (special.digamma(3.0) - np.log(2.0))
+    close(prior.expected_log_normalizer(), expected)
+
+
 # ---------------------------------------------------------------- the two traps
 
 

@@ -23,6 +23,10 @@ from ...geometry.linalg import cholesky, invert_triangular
 from ...geometry.structures import AbstractStructure, Leaf, Scale
 from ..frame import rescale
 from ..gamma import Gamma, GammaCoords
+from ..normal_gamma import from_usual
+from ..normal_inverse_gamma import NormalInverseGamma
+from ..normal_inverse_wishart import NormalInverseWishart
+from ..product import Replicated
 from ..special.gamma import factorial_remainder, log_rise
 from ..wishart import Wishart, WishartCoords
 from .base import AbstractConjugacy, Counts, Scalar, positive
@@ -274,9 +278,20 @@ class LocationScale(AbstractConjugacy):
         )
         return total, jnp.stack([location, values["freedom"] / copies - self._added(scatter)])
 
-    def distribution(self, family: Any, total: Any, count: Counts) -> None:
-        """Not yet a family of the library."""
-        return
+    def distribution(self, family: Any, total: Any, count: Counts) -> tuple[Any, Any] | None:
+        """Of mean and covariance, or of each mean and variance; none if all share a variance."""
+        scatter = self._parts(total, count)[2]
+        if scatter.ndim < 2 and self._copies(scatter) > 1:
+            return None
+        usual = self.hyperparameters(family, total, count)
+        mean, location, freedom = usual["mean"], usual["count"], usual["freedom"]
+        if scatter.ndim == 2:
+            own = NormalInverseWishart(self.size)
+            args = mean, location, usual["scale"], freedom
+            return own, own.from_location_count_scale_freedom(*args).coords
+        scales = jnp.broadcast_to(usual["scale"], mean.shape) / 2
+        each = jax.vmap(lambda m, s: from_usual(m, location, freedom / 2, s)[0])
+        return Replicated(NormalInverseGamma(), self.size), each(mean, scales)
 
     def _precision(self, scatter: Leaf, freedom: Array) -> Any:
         # natural coordinates of the prior of P; those of gammas have the shape of the scatter

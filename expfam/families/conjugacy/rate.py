@@ -3,6 +3,7 @@
 With a shape a and a rate b, one of them φ and the other ν up to constants, Z is Γ(a)/bᵃ.
 """
 
+import math
 from typing import Any, final
 
 import equinox as eqx
@@ -75,7 +76,7 @@ class LogRate(AbstractConjugacy):
 
 @final
 class Rate(AbstractConjugacy):
-    """Priors of θ = −λ, with ψ = −k log λ: shape kν + 1 and rate φ.
+    """Priors of θ = −λ, with ψ = log Γ(k) − k log λ: shape kν + 1 and rate φ.
 
     Attributes:
         shape: k.
@@ -100,8 +101,8 @@ class Rate(AbstractConjugacy):
         return positive(**self.hyperparameters(family, total, count))
 
     def log_normalizer(self, family: Any, total: Array, count: Counts) -> Scalar:
-        """log Γ(a) − a log b."""
-        return _GAMMA._log_normalizer(self._named(total, count))
+        """log Γ(a) − a log b − ν log Γ(k)."""
+        return _GAMMA._log_normalizer(self._named(total, count)) - count * math.lgamma(self.shape)
 
     def log_density(self, family: Any, total: Array, count: Counts, coords: Array) -> Scalar:
         """That of λ."""

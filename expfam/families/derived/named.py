@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 from jaxtyping import Array, Bool, Float, Key, PyTree
 
 from ..base import AbstractExponentialFamily, Data
+from ..conjugacy.carried import Carried, carry
 
 C = TypeVar("C")
 
@@ -32,6 +33,10 @@ class AbstractNamedFamily(AbstractExponentialFamily[C]):
     def observed_support(self) -> Any:
         """Everything: the same as `support`."""
         return self.support
+
+    @property
+    def _conjugacy(self) -> Carried | None:
+        return carry(self.definition)
 
     def _sufficient_statistic(self, x: Data) -> C:
         return self.definition._sufficient_statistic(x)

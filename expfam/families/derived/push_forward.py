@@ -6,6 +6,7 @@ import jax
 from jaxtyping import Array, Bool, Float, Key, PyTree
 
 from ..base import AbstractExponentialFamily
+from ..conjugacy.carried import Carried, carry
 from ..observed import AbstractObservedFamily, is_fully_observed
 from ..support import Support
 from .bijections import AbstractBijection
@@ -67,6 +68,10 @@ class PushForward(AbstractObservedFamily[Any]):
         support = self.bijection.image(self.base.support)
         assert support is not None  # checked above
         return support
+
+    @property
+    def _conjugacy(self) -> Carried | None:
+        return carry(self.base)
 
     def _sufficient_statistic(self, x: Array) -> Any:
         return self.base._sufficient_statistic(self.bijection.inverse(x))

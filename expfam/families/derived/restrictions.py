@@ -17,6 +17,7 @@ from ...geometry.points import pairing
 from ...geometry.spaces import Euclidean, is_space
 from ...geometry.structures import Identity, Leaf
 from .. import compiled
+from ..conjugacy.rate import Rate
 from ..gamma import Gamma, GammaCoords
 from ..normal import Normal, NormalCoords
 from ..product import Replicated
@@ -25,7 +26,10 @@ from .bijections import as_floats, check_positive
 
 
 class AbstractRestriction(eqx.Module):
-    """An affine map θ = Aτ + b into the natural coordinates of a base family."""
+    """An affine map θ = Aτ + b into the natural coordinates of a base family.
+
+    A restriction may have an attribute `_conjugacy` besides, as families do.
+    """
 
     @abstractmethod
     def check(self, base: Any) -> None:
@@ -201,6 +205,10 @@ class FixedShape(AbstractRestriction):
     def __check_init__(self) -> None:
         """Refuse a shape that is not positive."""
         check_positive(self.shape, "FixedShape", "shape")
+
+    @property
+    def _conjugacy(self) -> Rate:
+        return Rate(self.shape)
 
     def check(self, base: Any) -> None:
         """Refuse what is not a gamma."""

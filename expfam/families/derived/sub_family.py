@@ -11,6 +11,7 @@ from ...geometry.points import Natural, pairing
 from ...geometry.spaces import zeros
 from .. import compiled
 from ..base import AbstractExponentialFamily, Data
+from ..conjugacy.base import AbstractConjugacy
 from ..observed import AbstractObservedFamily, is_fully_observed
 from .bijections import capability
 from .restrictions import AbstractRestriction
@@ -74,6 +75,10 @@ class SubFamily(AbstractObservedFamily[Any]):
 
     def _embed(self, coords: Any) -> Any:
         return self.restriction.embed(self.base, coords)
+
+    @property
+    def _conjugacy(self) -> AbstractConjugacy | None:
+        return getattr(self.restriction, "_conjugacy", None)
 
     def _sufficient_statistic(self, x: Data) -> Any:
         return self.restriction.project(self.base, self.base._sufficient_statistic(x))

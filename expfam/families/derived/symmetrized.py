@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key, PyTree
 
 from ..base import AbstractExponentialFamily
+from ..conjugacy.carried import Carried, carry
 from ..observed import AbstractObservedFamily, is_fully_observed
 from ..support import Support
 
@@ -68,6 +69,10 @@ class Symmetrized(AbstractObservedFamily[Any]):
         distance = jnp.abs(x - self.center)
         positive = self.base.support.kind == "positive"
         return jnp.maximum(distance, jnp.finfo(x.dtype).tiny) if positive else distance
+
+    @property
+    def _conjugacy(self) -> Carried | None:
+        return carry(self.base)
 
     def _sufficient_statistic(self, x: Array) -> Any:
         return self.base._sufficient_statistic(self._distance(x))
