@@ -382,13 +382,14 @@ def partial(psi: Callable[[Numbers], Any], theta: tuple, axes: list[int]) -> Any
         return along(list(theta), axes)
 
 
-def relative(values: Any, expected: Numbers) -> float:
-    """The largest error, relative to the largest entry."""
+def relative(values: Any, expected: Numbers, dtype: str) -> float:
+    """The largest error, relative to the largest entry, or to the smallest normal number."""
     found = [exact(v) for v in np.ravel(np.asarray(values, np.float64))]
     if not np.all(np.isfinite(np.asarray(values, np.float64))):
         return float("inf")
-    scale = max(abs(e) for e in expected)
-    return float(max(abs(f - e) for f, e in zip(found, expected, strict=True)) / (scale or 1))
+    largest = max(abs(e) for e in expected)
+    scale = max(largest, exact(np.finfo(dtype).tiny)) if largest else 1
+    return float(max(abs(f - e) for f, e in zip(found, expected, strict=True)) / scale)
 
 
 def compare(subject: Subject, dtype: str) -> list[Row]:
@@ -415,11 +416,11 @@ def compare(subject: Subject, dtype: str) -> list[Row]:
             numpyro: Callable[[], Any] | None = None,
             vector: Any = vector,
         ) -> None:
-            errors = {"expfam": relative(found, expected)}
+            errors = {"expfam": relative(found, expected, dtype)}
             for name, theirs in (("scipy", scipy), ("numpyro", numpyro)):
                 if theirs is not None:
                     with np.errstate(all="ignore"):
-                        errors[name] = relative(theirs(), expected)
+                        errors[name] = relative(theirs(), expected, dtype)
             moved = sum(abs(s * t) for s, t in zip(slope, exact(vector), strict=True))
             size = max(abs(e) for e in expected) or 1
             rows.append(Row(subject.name, verb, label, dtype, errors, float(unit * moved / size)))

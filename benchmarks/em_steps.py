@@ -27,6 +27,7 @@ from sklearn.mixture import GaussianMixture
 import expfam as ef
 
 LOG_2_PI = float(np.log(2 * np.pi))
+BLOCK = 2048
 
 
 def blobs(n: int, dim: int, k: int) -> np.ndarray:
@@ -45,57 +46,110 @@ def low_rank(n: int, p: int, d: int, k: int) -> np.ndarray:
     return (rows - rows.mean(axis=0)) / rows.std(axis=0)
 
 
-def normal_moments(weights: Any, means: Any, covariances: Any, xs: Any) -> tuple[Any, Any]:
-    """Mean log-likelihood and responsibilities of a Gaussian mixture, batched by hand."""
-    factors = jnp.linalg.cholesky(covariances)
-    eye = jnp.eye(xs.shape[1], dtype=xs.dtype)
-    inverse = jax.vmap(lambda f: jax.scipy.linalg.solve_triangular(f, eye, lower=True))(factors)
-    offsets = jnp.einsum("kij,kj->ki", inverse, means)
-    residuals = jnp.einsum("nj,kij->kni", xs, inverse) - offsets[:, None]
-    logs = jnp.log(weights)[:, None] - 0.5 * (residuals**2).sum(-1)
-    logs = logs + jnp.log(jnp.diagonal(inverse, axis1=1, axis2=2)).sum(-1)[:, None]
-    totals = jax.nn.logsumexp(logs, axis=0)
-    return totals.mean() - 0.5 * xs.shape[1] * LOG_2_PI, jnp.exp(logs - totals)
+def inverse_factors(matrices: Any) -> Any:
+    """Inverses of the Cholesky factors of a few matrices, one after the other."""
+    eye = jnp.eye(matrices.shape[-1], dtype=matrices.dtype)
+
+    def one(matrix: Any) -> Any:
+        return jax.scipy.linalg.solve_triangular(jnp.linalg.cholesky(matrix), eye, lower=True)
+
+    return jax.lax.map(one, matrices)
+
+
+def log_dets(factors: Any) -> Any:
+    """Logarithms of the determinants of triangular matrices."""
+    return jnp.log(jnp.diagonal(factors, axis1=1, axis2=2)).sum(axis=1)
+
+
+def squares(residuals: Any, k: int) -> Any:
+    """Sums of squares in k groups."""
+    return (residuals**2).reshape(len(residuals), k, -1).sum(axis=-1)
+
+
+def outer(left: Any, right: Any) -> Any:
+    """Products of all columns of the one with all columns of the other."""
+    return (left[:, :, None] * right[:, None, :]).reshape(len(left), -1)
+
+
+def sum_over_blocks(function: Callable[[Any], Any], xs: Any) -> Any:
+    """Sums of what a function gives for blocks of rows that stay in the cache."""
+    n = xs.shape[0] // BLOCK * BLOCK
+    blocks = xs[:n].reshape(-1, BLOCK, xs.shape[1])
+    total = jax.tree.map(lambda a: a.sum(axis=0), jax.lax.map(function, blocks))
+    return total if n == xs.shape[0] else jax.tree.map(jnp.add, total, function(xs[n:]))
 
 
 @jax.jit
 def mixture_by_hand(state: Any, xs: Any) -> Any:
     """One EM step of a Gaussian mixture with full covariances."""
-    _, shares = normal_moments(*state, xs)
-    counts = shares.sum(axis=1)
-    means = shares @ xs / counts[:, None]
-    second = jnp.einsum("kn,ni,nj->kij", shares, xs, xs, optimize="optimal")
-    covariances = second / counts[:, None, None] - means[:, :, None] * means[:, None]
-    return counts / xs.shape[0], means, covariances
+    weights, means, covariances = state
+    k, dim = means.shape
+    inverse = inverse_factors(covariances)
+    stacked = inverse.reshape(k * dim, dim).T
+    offsets = jnp.einsum("kij,kj->ki", inverse, means).ravel()
+    constants = jnp.log(weights) + log_dets(inverse)
+
+    def block(x: Any) -> Any:
+        shares = jax.nn.softmax(constants - 0.5 * squares(x @ stacked - offsets, k), axis=1)
+        return shares.sum(axis=0), shares.T @ x, outer(shares, x).T @ x
+
+    counts, first, second = sum_over_blocks(block, xs)
+    means = first / counts[:, None]
+    second = second.reshape(k, dim, dim) / counts[:, None, None]
+    return counts / xs.shape[0], means, second - means[:, :, None] * means[:, None]
+
+
+def mixture_likelihood(state: Any, xs: Any) -> Any:
+    """Mean log-likelihood of a Gaussian mixture."""
+    weights, means, covariances = state
+    inverse = inverse_factors(covariances)
+    offsets = jnp.einsum("kij,kj->ki", inverse, means)
+    residuals = jnp.einsum("nj,kij->kni", xs, inverse) - offsets[:, None]
+    logs = (jnp.log(weights) + log_dets(inverse))[:, None] - 0.5 * (residuals**2).sum(-1)
+    return jax.nn.logsumexp(logs, axis=0).mean() - 0.5 * xs.shape[1] * LOG_2_PI
 
 
 @jax.jit
 def hmog_by_hand(state: Any, xs: Any) -> Any:
     """One EM step of an HMoG with diagonal noise, without whitening."""
     weights, latent_means, latent_covariances, loadings, mean, noise = state
-    n = xs.shape[0]
-    scores = (xs - mean) @ (loadings / noise[:, None])
-    gram = loadings.T @ (loadings / noise[:, None])
-    precisions = jnp.linalg.inv(latent_covariances)
-    spreads = jnp.linalg.inv(precisions + gram)
+    n, (k, d) = xs.shape[0], latent_means.shape
+    # Given a cluster, y has the precision S⁻¹ + WᵀΨ⁻¹W, and x enters by its scores WᵀΨ⁻¹(x − b).
+    scaled = loadings / noise[:, None]
+    prior = inverse_factors(latent_covariances)
+    precisions = jnp.einsum("kji,kjl->kil", prior, prior)
+    factors = inverse_factors(precisions + loadings.T @ scaled)
+    spreads = jnp.einsum("kji,kjl->kil", factors, factors)
     pulls = jnp.einsum("kij,kj->ki", precisions, latent_means)
-    centers = jnp.einsum("kij,knj->kni", spreads, scores[None] + pulls[:, None])
-    quadratic = jnp.einsum("kni,kni->kn", centers, scores[None] + pulls[:, None])
-    constant = jnp.linalg.slogdet(spreads)[1] + jnp.linalg.slogdet(precisions)[1]
-    constant = 0.5 * (constant - jnp.einsum("ki,ki->k", latent_means, pulls))
-    shares = jax.nn.softmax((jnp.log(weights) + constant)[:, None] + 0.5 * quadratic, axis=0)
-    counts = shares.sum(axis=1)
-    weighted = shares[..., None] * centers
-    first = weighted.sum(axis=1)
-    second = jnp.einsum("kni,knj->kij", weighted, centers) + counts[:, None, None] * spreads
+    stacked = factors.reshape(k * d, d).T
+    offsets = jnp.einsum("kij,kj->ki", factors, pulls).ravel()
+    constants = log_dets(factors) + log_dets(prior) - 0.5 * (latent_means * pulls).sum(axis=1)
+    constants = constants + jnp.log(weights)
+    spread_rows = jnp.swapaxes(spreads, 1, 2).reshape(k * d, d)
+    spread_pulls = jnp.einsum("kij,kj->ki", spreads, pulls)
+
+    def block(x: Any) -> Any:
+        scores = (x - mean) @ scaled
+        shares = jax.nn.softmax(constants + 0.5 * squares(scores @ stacked + offsets, k), axis=1)
+        weighted = outer(shares, scores)
+        latent = weighted @ spread_rows + shares @ spread_pulls
+        sums = shares.sum(axis=0), latent.sum(axis=0), x.sum(axis=0), (x * x).sum(axis=0)
+        return *sums, shares.T @ scores, weighted.T @ scores, x.T @ latent
+
+    counts, total, ones, twos, first, second, cross = sum_over_blocks(block, xs)
+    second = second.reshape(k, d, d) + first[:, :, None] * pulls[:, None]
+    second = second + pulls[:, :, None] * (first + counts[:, None] * pulls)[:, None]
+    first = jnp.einsum("kij,kj->ki", spreads, first + counts[:, None] * pulls)
+    second = jnp.einsum("kij,kjl,kml->kim", spreads, second, spreads)
+    second = second + counts[:, None, None] * spreads
     means = first / counts[:, None]
     covariances = second / counts[:, None, None] - means[:, :, None] * means[:, None]
-    posterior = weighted.sum(axis=0)
-    center, total = posterior.mean(axis=0), second.sum(axis=0) / n
-    middle = xs.mean(axis=0)
-    cross = xs.T @ posterior / n - jnp.outer(middle, center)
-    loadings = jnp.linalg.solve(total - jnp.outer(center, center), cross.T).T
-    noise = (xs**2).mean(axis=0) - middle**2 - (loadings * cross).sum(axis=1)
+    center, middle = total / n, ones / n
+    moments = second.sum(axis=0) / n - jnp.outer(center, center)
+    cross = cross / n - jnp.outer(middle, center)
+    inverse = inverse_factors(moments[None])[0]
+    loadings = cross @ (inverse.T @ inverse)
+    noise = twos / n - middle**2 - (loadings * cross).sum(axis=1)
     return counts / n, means, covariances, loadings, middle - loadings @ center, noise
 
 
@@ -104,7 +158,7 @@ def hmog_likelihood(state: Any, xs: Any) -> Any:
     """Mean log-likelihood of an HMoG, from the explicit mixture."""
     weights, means, covariances, loadings, mean, noise = state
     observed = loadings @ covariances @ loadings.T + jnp.diag(noise)
-    return normal_moments(weights, means @ loadings.T + mean, observed, xs)[0]
+    return mixture_likelihood((weights, means @ loadings.T + mean, observed), xs)
 
 
 def loop(step: Callable[..., Any], steps: int) -> Callable[[Any, Any], Any]:
@@ -177,7 +231,7 @@ def mixtures(rows: np.ndarray, k: int, steps: int, rounds: int, kind: str) -> di
     if kind == "full":
         state = tuple(jnp.asarray(a) for a in (weights, means, covariances))
         runs["by hand"] = lambda: loop(mixture_by_hand, steps)(state, xs)
-        likelihoods["by hand"] = float(normal_moments(*runs["by hand"](), xs)[0])
+        likelihoods["by hand"] = float(mixture_likelihood(runs["by hand"](), xs))
     return result(runs, likelihoods, rounds, steps, compile_time)
 
 

@@ -12,6 +12,7 @@ from ..geometry.points import Natural
 from ..geometry.spaces import Euclidean
 from .conjugacy.concentration import Trials
 from .observed import AbstractObservedFamily, estimate_from_average, halfway_to_origin
+from .special.logistic import logsumexp, surprisals
 from .support import Support
 
 
@@ -90,13 +91,13 @@ class Categorical(AbstractObservedFamily[Array]):
         return jnp.zeros(())
 
     def _log_normalizer(self, coords: Array) -> Array:
-        return jax.nn.logsumexp(self._logits(coords))
+        return logsumexp(self._logits(coords))
 
     def _log_normalizer_given(self, coords: Array, x: Array) -> Array:
         return self._logits(coords)[x.astype(int)]
 
     def _log_density(self, coords: Array, x: Array) -> Array:
-        return jax.nn.log_softmax(self._logits(coords))[x.astype(int)]
+        return -surprisals(self._logits(coords))[x.astype(int)]
 
     def _maximize(self, means: Array, start: Array | None) -> Array:
         return jnp.log(means) - jnp.log(1 - jnp.sum(means))
@@ -105,8 +106,8 @@ class Categorical(AbstractObservedFamily[Array]):
         return estimate_from_average(self, xs, shares)
 
     def _entropy(self, coords: Array) -> Array:
-        logs = jax.nn.log_softmax(self._logits(coords))
-        return -jnp.sum(jnp.exp(logs) * logs)
+        own = surprisals(self._logits(coords))
+        return jnp.sum(jnp.exp(-own) * own)
 
     def _in_domain(self, coords: Array) -> Bool[Array, ""]:
         return jnp.all(jnp.isfinite(coords))

@@ -96,9 +96,7 @@ class InverseGaussian(AbstractObservedFamily[InverseGaussianCoords]):
         return -1.5 * jnp.log(x) - jnp.asarray(_HALF_LOG_2_PI, x.dtype)
 
     def _log_normalizer(self, coords: InverseGaussianCoords) -> Array:
-        # −½ log λ − λ/μ
-        roots = jnp.sqrt(-coords.value) * jnp.sqrt(-coords.reciprocal)
-        return -0.5 * jnp.log(-2 * coords.reciprocal) - 2 * roots
+        return _log_normalizer(coords)
 
     def _log_normalizer_given(self, coords: InverseGaussianCoords, x: Array) -> Array:
         return coords.value * x + coords.reciprocal / x + self._log_base_measure(x)
@@ -171,6 +169,32 @@ def _from_mean_shape(mean: Array, shape: Array) -> InverseGaussianCoords:
     return InverseGaussianCoords(-shape / mean / mean / 2, -shape / 2)
 
 
+@jax.custom_jvp
+def _log_normalizer(coords: InverseGaussianCoords) -> Array:
+    # −½ log λ − λ/μ
+    roots = jnp.sqrt(-coords.value) * jnp.sqrt(-coords.reciprocal)
+    return -0.5 * jnp.log(-2 * coords.reciprocal) - 2 * roots
+
+
+@_log_normalizer.defjvp
+def _log_normalizer_jvp(primals: tuple, tangents: tuple) -> tuple[Array, Array]:
+    (coords,), (change,) = primals, tangents
+    mean, shape = _mean_shape(coords)
+    slope = change.value * mean + change.reciprocal * (1 / mean + 1 / shape)
+    return _log_normalizer(coords), slope
+
+
+@jax.custom_jvp
 def _mean_shape(coords: InverseGaussianCoords) -> tuple[Array, Array]:
     mean = jnp.sqrt(-coords.reciprocal) / jnp.sqrt(-coords.value)
     return mean, -2 * coords.reciprocal
+
+
+@_mean_shape.defjvp
+def _mean_shape_jvp(primals: tuple, tangents: tuple) -> tuple[Any, Any]:
+    # As a difference of relative changes, which are equal where μ stays: those of √θ₂/√θ₁ would be
+    # subtracted after rounding.
+    (coords,), (change,) = primals, tangents
+    mean, shape = _mean_shape(coords)
+    ratio = change.reciprocal / coords.reciprocal - change.value / coords.value
+    return (mean, shape), (0.5 * mean * ratio, -2 * change.reciprocal)

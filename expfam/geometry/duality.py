@@ -16,6 +16,7 @@ Potential = Callable[[Vector], Float[Array, ""]]
 _DESCENT_STEPS = 500
 _POLISH_STEPS = 4
 _NODES = 8
+_LARGEST_LAYER = 1e4
 
 
 def bregman_divergence(
@@ -57,14 +58,15 @@ def bregman_divergence(
     # 1. The rule of n nodes x on [−1, 1], t = (1 + x)/2, for the integrand (1 − t) g(t).
     # 2. Its Legendre coefficients c_k fall like ϱ⁻ᵏ, and the error of the rule like ϱ⁻²ⁿ, so that
     #    relative to the integral it is about the square of the last coefficients.
-    # 3. A layer between the last node and the end, as thin as the smaller of two magnitudes, is not
-    #    seen by it; but then the difference, up to its rounding, is another number.
+    # 3. A layer at an end, as thin as the ratio of two magnitudes, lies between the nodes; there g
+    #    is larger by more than a smooth function could be.
     nodes, weights, last = (jnp.asarray(a, value.dtype) for a in _gauss(_NODES))
-    integrand = (1 - nodes) * jax.vmap(curvature)(nodes)
+    bends = jax.vmap(curvature)(jnp.concatenate([nodes, jnp.array([0, 1], value.dtype)]))
+    integrand = (1 - nodes) * bends[:-2]
     integral, tail = weights @ integrand, jnp.sum(jnp.abs(last @ integrand))
     noise = jnp.finfo(value.dtype).eps * rounding
-    exact = tail**2 <= noise * jnp.maximum(integral, noise)
-    near = exact & (jnp.abs(difference - integral) <= 16 * noise)
+    smooth = jnp.max(bends[-2:]) <= _LARGEST_LAYER * jnp.max(bends[:-2])
+    near = smooth & (tail**2 <= noise * jnp.maximum(integral, noise))
     return jnp.maximum(jnp.where(near, integral, difference), 0)
 
 

@@ -56,3 +56,40 @@ def _odds_jvp(primals: tuple, tangents: tuple) -> tuple[Array, Array]:
     (x,) = primals
     value = odds(x)
     return value, value * (1 + value) * tangents[0]
+
+
+def surprisals(logits: Array) -> Array:
+    """−log p_k for p ∝ exp(logits), with all digits also where one of them is close to 0."""
+    top, largest = _top(logits), jnp.max(logits)
+    others = jnp.sum(jnp.where(top, 0, jnp.exp(logits - largest)))
+    return (largest - logits) + jnp.log1p(others)
+
+
+@jax.custom_jvp
+def logsumexp(logits: Array) -> Array:
+    """log Σ_k exp(logits_k), whose derivative is `softmax`."""
+    return jax.nn.logsumexp(logits)
+
+
+@logsumexp.defjvp
+def _logsumexp_jvp(primals: tuple, tangents: tuple) -> tuple[Array, Array]:
+    return logsumexp(*primals), jnp.dot(softmax(*primals), tangents[0])
+
+
+@jax.custom_jvp
+def softmax(logits: Array) -> Array:
+    """p_k ∝ exp(logits_k), with derivatives in which 1 − p_k is never a difference."""
+    return jax.nn.softmax(logits)
+
+
+@softmax.defjvp
+def _softmax_jvp(primals: tuple, tangents: tuple) -> tuple[Array, Array]:
+    # dp_k = p_k (d_k − Σ_j p_j d_j), with changes d relative to that of the largest logit.
+    (logits,), (change,) = primals, tangents
+    shares, top = softmax(logits), _top(logits)
+    apart = change - jnp.sum(jnp.where(top, change, 0))
+    return shares, shares * (apart - jnp.dot(jnp.where(top, 0, shares), apart))
+
+
+def _top(logits: Array) -> Array:
+    return jnp.arange(logits.shape[0]) == jnp.argmax(logits)
