@@ -197,15 +197,12 @@ def test_evidence_of_derived_families_by_quadrature(name):
     ys = jnp.array([0.7, 1.3, 2.2])
     prior = named(family, **values)
 
-    def joint(rate):
-        density = family.log_density(ef.Natural(jnp.asarray(-rate)), ys)
-        weight = stats.gamma(values["shape"], scale=1 / values["rate"]).pdf(rate)
-        return weight * np.exp(np.sum(density))
-
-    nodes, weights = np.polynomial.legendre.leggauss(60)
-    grid = np.exp(10 * nodes - 2)
-    total = sum(10 * w * r * joint(r) for w, r in zip(weights, grid, strict=True))
-    close(prior.log_evidence(ys), np.log(total), 1e-7)
+    # trapezoidal in log λ
+    grid = np.exp(np.linspace(-12, 8, 401))
+    densities = jax.vmap(lambda rate: family.log_density(ef.Natural(-rate), ys))(jnp.asarray(grid))
+    weights = stats.gamma(values["shape"], scale=1 / values["rate"]).pdf(grid) * grid
+    total = 0.05 * np.sum(weights * np.exp(np.sum(densities, axis=1)))
+    close(prior.log_evidence(ys), np.log(total), 1e-9)
     worth = 0.5 if name == "half-normal" else 1.0
     after = prior.observe(ys).hyperparameters()
     close(after["shape"], 1.5 + worth * 3)
