@@ -1,1 +1,1 @@
-"""Exponential families."""
+"""Exponential families: what all of them do, and a folder for each kind of data."""

@@ -12,9 +12,9 @@ from jaxtyping import Array, Float
 
 from ..geometry.structures import AbstractStructure
 from .frame import Frame, frame_of, rescale
-from .log_normal import LogNormal
-from .normal import Normal, NormalCoords
+from .positive.log_normal import LogNormal
 from .product import Product, Replicated
+from .real.normal import Normal, NormalCoords
 
 
 def framed(

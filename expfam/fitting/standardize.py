@@ -11,7 +11,7 @@ from jaxtyping import Array
 from ..families.base import AbstractExponentialFamily, Data
 from ..families.compiled import dtype_of, shares
 from ..families.frame import Frame
-from ..families.normal import Normal
+from ..families.real.normal import Normal
 from ..families.reframe import framed, reframe
 from ..families.support import check_rows, check_weights
 from ..geometry.points import Mean

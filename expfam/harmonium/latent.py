@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
-from ..families.normal import Normal, NormalCoords
+from ..families.real.normal import Normal, NormalCoords
 from ..geometry import embeddings
 from ..geometry.structures import AbstractStructure, Identity, Leaf, PositiveDefinite, Scale
 from .base import AbstractHarmonium

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key, PyTree
 
-from ..families.normal import Normal, NormalCoords
+from ..families.real.normal import Normal, NormalCoords
 from ..families.reframe import between, reframe_normal
 from ..geometry import spaces as sp
 from ..geometry.duality import invert_gradient, minimize_tilted

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ..families.frame import Frame
-from ..families.normal import Normal, NormalCoords
+from ..families.real.normal import Normal, NormalCoords
 from ..geometry.checks import require
 from ..geometry.points import Mean, Natural
 from ..geometry.structures import AbstractStructure, PositiveDefinite

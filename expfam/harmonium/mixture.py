@@ -9,8 +9,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from ..families.base import AbstractExponentialFamily
-from ..families.categorical import Categorical
-from ..families.normal import Normal
+from ..families.discrete.categorical import Categorical
+from ..families.real.normal import Normal
 from ..geometry.checks import require
 from ..geometry.manifold import layout_of
 from ..geometry.points import Natural

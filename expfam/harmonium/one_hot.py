@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key, PyTree
 
 from ..families.frame import rescale
-from ..families.normal import NormalCoords
+from ..families.real.normal import NormalCoords
 from ..families.reframe import between, reframe
 from ..geometry import spaces as sp
 from ..geometry.duality import invert_gradient, minimize_tilted

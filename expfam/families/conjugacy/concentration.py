@@ -10,8 +10,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key
 
-from .. import dirichlet
-from ..beta import Beta, BetaCoords
+from ..probabilities import dirichlet
+from ..probabilities.beta import Beta, BetaCoords
 from ..special.gamma import deviance, factorial_remainder
 from ..special.logistic import softplus
 from .base import AbstractConjugacy, Counts, Scalar, positive, predict_by_remainder

@@ -22,13 +22,13 @@ from ...geometry.duality import bregman_divergence
 from ...geometry.linalg import cholesky, invert_triangular
 from ...geometry.structures import AbstractStructure, Leaf, Scale
 from ..frame import rescale
-from ..gamma import Gamma, GammaCoords
-from ..normal_gamma import from_usual
-from ..normal_inverse_gamma import NormalInverseGamma
-from ..normal_inverse_wishart import NormalInverseWishart
+from ..matrices.wishart import Wishart, WishartCoords
+from ..pairs.normal_gamma import from_usual
+from ..pairs.normal_inverse_gamma import NormalInverseGamma
+from ..pairs.normal_inverse_wishart import NormalInverseWishart
+from ..positive.gamma import Gamma, GammaCoords
 from ..product import Replicated
 from ..special.gamma import factorial_remainder, log_rise
-from ..wishart import Wishart, WishartCoords
 from .base import AbstractConjugacy, Counts, Scalar, positive
 
 _LOG_2 = math.log(2)

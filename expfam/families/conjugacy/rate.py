@@ -10,7 +10,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Key
 
-from ..gamma import Gamma, GammaCoords
+from ..positive.gamma import Gamma, GammaCoords
 from ..special.gamma import deviance
 from .base import AbstractConjugacy, Counts, Scalar, positive, predict_by_remainder
 from .concentration import narrowing

@@ -18,9 +18,9 @@ from ...geometry.spaces import Euclidean, is_space
 from ...geometry.structures import Identity, Leaf
 from .. import compiled
 from ..conjugacy.rate import Rate
-from ..gamma import Gamma, GammaCoords
-from ..normal import Normal, NormalCoords
+from ..positive.gamma import Gamma, GammaCoords
 from ..product import Replicated
+from ..real.normal import Normal, NormalCoords
 from ..special.gamma import inverse_digamma
 from .bijections import as_floats, check_positive
 

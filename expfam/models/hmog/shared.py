@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ...families.normal import Normal, NormalCoords
+from ...families.real.normal import Normal, NormalCoords
 from ...geometry.checks import require
 from ...geometry.points import Mean, Natural
 from ...harmonium.interaction import HarmoniumCoords, LikelihoodCoords

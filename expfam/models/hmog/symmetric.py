@@ -7,7 +7,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from ...families.normal import Normal
+from ...families.real.normal import Normal
 from ...geometry.points import Mean, Natural
 from ...geometry.structures import AbstractStructure
 from ...harmonium import posteriors

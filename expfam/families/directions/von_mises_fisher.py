@@ -1,0 +1,259 @@
+"""The von Mises–Fisher family: directions in any dimension."""
+
+import math
+from functools import partial
+from typing import Any, final
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Key
+
+from ...geometry.checks import require
+from ...geometry.points import Natural
+from ...geometry.roots import solve_decreasing
+from ...geometry.spaces import Euclidean
+from ..conjugacy.integrals import Directions
+from ..observed import AbstractObservedFamily, estimate_from_average
+from ..special.bessel import bessel
+from ..support import Support
+
+# Rounds of the sampler; each ends with a probability of more than ½.
+_ROUNDS = 200
+
+
+@final
+class VonMisesFisher(AbstractObservedFamily[Array]):
+    """Distributions of a unit vector in ℝᵈ around a mean direction μ, p(x) ∝ exp(κ μᵀx).
+
+    | natural θ | mean η | statistic s(x) | base measure |
+    | --- | --- | --- | --- |
+    | κ μ | A(κ) μ | x | 1/area of the sphere |
+
+    with A = I_(d/2)/I_(d/2−1). The density is against the area of the sphere, on which the
+    distribution with κ = 0 is uniform; its ψ is 0.
+
+    Attributes:
+        size: dimension d of the space around the sphere.
+
+    References:
+        Mardia & Jupp, Directional Statistics (2000), section 9.3; Hornik & Grün, Amos-type bounds
+        for modified Bessel function ratios (2013); Wood, Simulation of the von Mises Fisher
+        distribution (1994).
+
+    Example:
+        >>> import jax.numpy as jnp, expfam as ef
+        >>> family = ef.VonMisesFisher(3)
+        >>> params = family.from_direction_concentration(jnp.array([0.0, 0.0, 1.0]), 2.0)
+        >>> [round(float(m), 4) for m in family.to_mean(params).coords]
+        [0.0, 0.0, 0.5373]
+    """
+
+    size: int = eqx.field(static=True)
+
+    def __check_init__(self) -> None:
+        """Refuse less than two dimensions."""
+        if not isinstance(self.size, int) or self.size < 2:
+            raise ValueError(
+                f"VonMisesFisher: `size` must be an integer of at least 2, but is {self.size}."
+            )
+
+    @property
+    def spaces(self) -> Any:
+        """ℝᵈ."""
+        return Euclidean((self.size,))
+
+    @property
+    def support(self) -> Support:
+        """The unit sphere."""
+        return Support((self.size,), "sphere")
+
+    def from_direction_concentration(
+        self, direction: Float[Array, " d"], concentration: Float[Array, ""] | float
+    ) -> Natural[Array]:
+        """The distribution around a direction, of any length but zero, with given κ ≥ 0."""
+        if jnp.shape(direction) != (self.size,):
+            raise ValueError(
+                "VonMisesFisher.from_direction_concentration: `direction` must have shape "
+                f"({self.size},), but has shape {jnp.shape(direction)}."
+            )
+        vector, kappa = jnp.asarray(direction, float), jnp.asarray(concentration, float)
+        coords = kappa * vector / jnp.linalg.norm(vector)
+        return require(
+            Natural(coords),
+            self._in_domain(coords) & (kappa >= 0),
+            "VonMisesFisher.from_direction_concentration: `direction` must be finite and not zero, "
+            "`concentration` finite and not negative.",
+        )
+
+    def direction_concentration(
+        self, params: Natural[Array]
+    ) -> tuple[Float[Array, " d"], Float[Array, ""]]:
+        """Mean direction μ, a unit vector (the zero vector where κ = 0), and concentration κ."""
+        self._check_point(params, Natural, "direction_concentration", "params")
+        return _polar(params.coords)
+
+    @property
+    def _conjugacy(self) -> Directions:
+        return Directions(self.size)
+
+    def _sufficient_statistic(self, x: Array) -> Array:
+        return x
+
+    def _log_base_measure(self, x: Array) -> Array:
+        return jnp.asarray(-log_area(self.size), x.dtype)
+
+    def _log_normalizer(self, coords: Array) -> Array:
+        return log_normalizer(self.size, coords)
+
+    def _log_normalizer_given(self, coords: Array, x: Array) -> Array:
+        return jnp.dot(coords, x) - jnp.asarray(log_area(self.size), coords.dtype)
+
+    def _log_density(self, coords: Array, x: Array) -> Array:
+        # κ μᵀx − ψ = −κ|x − μ|²/2 + (κ − ψ) for unit vectors
+        direction, kappa = _polar(coords)
+        gap = jnp.where(kappa > 0, x - direction, 0)
+        return -0.5 * kappa * jnp.dot(gap, gap) - log_peak(self.size, coords)
+
+    def _maximize(self, means: Array, start: Array | None) -> Array:
+        return invert_mean(self.size, means)
+
+    def _estimate(self, xs: Array, shares: Array) -> Array:
+        return estimate_from_average(self, xs, shares)
+
+    def _entropy(self, coords: Array) -> Array:
+        return entropy(self.size, coords)
+
+    def _in_domain(self, coords: Array) -> Bool[Array, ""]:
+        return jnp.all(jnp.isfinite(coords))
+
+    def _sample(self, key: Key[Array, ""], coords: Array) -> Array:
+        first, second = jax.random.split(key)
+        direction, kappa = _polar(coords)
+        axis = jnp.where(kappa > 0, direction, jnp.eye(self.size, dtype=coords.dtype)[0])
+        depth = sample_depth(self.size, first, kappa)
+        noise = jax.random.normal(second, (self.size,), coords.dtype)
+        for _ in range(2):  # the second time for the rounding of the first
+            noise = noise - axis * jnp.dot(axis, noise)
+            noise = noise / jnp.linalg.norm(noise)
+        return (1 - depth) * axis + jnp.sqrt(depth * (2 - depth)) * noise
+
+    def _features(self, x: Array) -> Array:
+        return x
+
+    def _initialize(self, key: Key[Array, ""]) -> Array:
+        return jax.random.normal(key, (self.size,))
+
+    def _weak_means(self, xs: Array) -> Array:
+        # half the mean of the data: never on the sphere itself
+        return jnp.mean(xs, axis=0) / 2
+
+    def _to_unconstrained(self, coords: Array) -> Array:
+        return coords
+
+    def _from_unconstrained(self, free: Array) -> Array:
+        return free
+
+
+# Kernels of the dimension and of vectors θ, of use for angles (the von Mises family) too.
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(0,))
+def log_normalizer(size: int, theta: Float[Array, " d"]) -> Float[Array, ""]:
+    """log E exp(θᵀx) over the uniform distribution."""
+    return bessel(size / 2 - 1, jnp.dot(theta, theta)).log
+
+
+@log_normalizer.defjvp
+def _log_normalizer_jvp(size: int, primals: tuple, tangents: tuple) -> tuple[Array, Array]:
+    return log_normalizer(size, *primals), jnp.dot(_mean(size, *primals), tangents[0])
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _mean(size: int, theta: Array) -> Array:
+    return theta * bessel(size / 2 - 1, jnp.dot(theta, theta)).ratio
+
+
+@_mean.defjvp
+def _mean_jvp(size: int, primals: tuple, tangents: tuple) -> tuple[Array, Array]:
+    # dη = A(κ)/κ dθ across μ, and A'(κ) dθ along it; the two differ by a factor of up to κ, so what
+    # is across is made so twice.
+    (theta,), (change,) = primals, tangents
+    functions = bessel(size / 2 - 1, jnp.dot(theta, theta))
+    axis, _ = _polar(theta)
+    along = jnp.dot(axis, change)
+    across = change - axis * along
+    across = across - axis * jnp.dot(axis, across)
+    return theta * functions.ratio, functions.ratio * across + functions.slope * along * axis
+
+
+def entropy(size: int, theta: Array) -> Array:
+    """−E log p(x)."""
+    surplus = bessel(size / 2 - 1, jnp.dot(theta, theta)).surplus
+    return surplus + jnp.asarray(log_area(size), theta.dtype)
+
+
+def log_peak(size: int, theta: Array) -> Array:
+    """Minus the log-density at the mean direction."""
+    functions = bessel(size / 2 - 1, jnp.dot(theta, theta))
+    return functions.surplus - functions.deficit + jnp.asarray(log_area(size), theta.dtype)
+
+
+def log_area(size: int) -> float:
+    """The logarithm of the area 2 π^(d/2)/Γ(d/2) of the unit sphere."""
+    return math.log(2) + size / 2 * math.log(math.pi) - math.lgamma(size / 2)
+
+
+def invert_mean(size: int, means: Float[Array, " d"]) -> Float[Array, " d"]:
+    """The θ with given E[x]: κ from A(κ) = |η|, inside the bounds of Hornik & Grün (eq. 12)."""
+    # 1. G(κ; a, b) = κ/(a + √(κ² + b²)) is R at κ = R/(1 − R²) (a + √(a²R² + b²(1 − R²))), and
+    #    G(v + ½, v + 3/2) ≤ A ≤ min(G(v, v + 2), G(v + ½, v + ½)) at v = d/2 − 1.
+    # 2. Below a length of √ε/8, κ = d R to rounding.
+    v = size / 2 - 1
+    eps = jnp.finfo(means.dtype).eps
+    square = jnp.maximum(jnp.dot(means, means), eps / 64)
+    length = jnp.sqrt(square)
+    rest = (1 - length) * (1 + length)
+
+    def bound(a: float, b: float) -> Array:
+        return jnp.log(length / rest * (a + jnp.sqrt(a * a * square + b * b * rest)))
+
+    def excess(log_kappa: Array, wanted: Array) -> Array:
+        kappa = jnp.exp(log_kappa)
+        return jnp.log(wanted / (kappa * bessel(v, kappa * kappa).ratio))
+
+    low, high = jnp.maximum(bound(v, v + 2), bound(v + 0.5, v + 0.5)), bound(v + 0.5, v + 1.5)
+    return means * jnp.exp(solve_decreasing(excess, length, low, high, steps=8)) / length
+
+
+def sample_depth(size: int, key: Key[Array, ""], kappa: Array) -> Array:
+    """A draw of 1 − μᵀx."""
+    # Wood's rejection from a transformed Beta((d − 1)/2, (d − 1)/2), in 1 − w in place of w = μᵀx:
+    # 1 − w = 2bz/(1 − (1 − b)z) and 1 − x₀ = 2b/(1 + b), with b = (d − 1)/(2κ + √(4κ² + (d − 1)²)).
+    m = size - 1
+    b = m / (2 * kappa + jnp.sqrt(4 * kappa * kappa + m * m))
+    origin = 2 * b / (1 + b)  # 1 − x₀
+    scale = origin * (2 - origin)  # 1 − x₀²
+
+    def propose(state: tuple) -> tuple:
+        count, _, key = state
+        key, first, second = jax.random.split(key, 3)
+        shapes = jnp.full((2,), m / 2, kappa.dtype)
+        logs = jax.random.loggamma(first, shapes, dtype=kappa.dtype)
+        odds = jnp.exp(logs[0] - logs[1])  # z/(1 − z)
+        depth = 2 * b * odds / (1 + b * odds)
+        ratio = (origin + (1 - origin) * depth) / scale  # (1 − x₀w)/(1 − x₀²)
+        fit = kappa * (origin - depth) + m * jnp.log(ratio)
+        accepted = -jax.random.exponential(second, dtype=kappa.dtype) <= fit
+        return jnp.where(accepted, _ROUNDS, count + 1), depth, key
+
+    start = jnp.asarray(0), jnp.zeros_like(kappa), key
+    return jax.lax.while_loop(lambda state: state[0] < _ROUNDS, propose, start)[1]
+
+
+def _polar(theta: Array) -> tuple[Array, Array]:
+    # direction, zero at the origin, and length, with finite derivatives there
+    square = jnp.dot(theta, theta)
+    positive = square > 0
+    kappa = jnp.where(positive, jnp.sqrt(jnp.where(positive, square, 1)), 0)
+    return jnp.where(positive, theta / jnp.where(positive, kappa, 1), 0), kappa

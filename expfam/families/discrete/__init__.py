@@ -1,0 +1,1 @@
+"""Families of outcomes that can be counted: categories, trials, counts, binary vectors."""

@@ -1,0 +1,272 @@
+"""The Conway–Maxwell–Poisson family: counts with more or less dispersion than a Poisson."""
+
+from typing import Any, final
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Key
+
+from ...geometry.checks import require
+from ...geometry.duality import invert_gradient
+from ...geometry.points import Natural
+from ...geometry.spaces import Euclidean
+from ..observed import AbstractObservedFamily, estimate_from_average
+from ..special.counts import Rule, count_rule
+from ..special.gamma import deviance, factorial_remainder, log_gamma
+from ..support import Support
+
+# Rounds of the sampler; each ends with a probability of more than ¼.
+_ROUNDS = 400
+
+
+@final
+class ConwayMaxwellPoissonCoords(eqx.Module):
+    """Coordinates of a Conway–Maxwell–Poisson.
+
+    Attributes:
+        count: pairs with x: natural ν log μ; a scalar.
+        log_factorial: pairs with log x!: natural −ν; a scalar.
+    """
+
+    count: Any
+    log_factorial: Any
+
+
+@final
+class ConwayMaxwellPoisson(AbstractObservedFamily[ConwayMaxwellPoissonCoords]):
+    """Distributions of counts with rate μ and dispersion ν, p(x) ∝ (μˣ/x!)^ν.
+
+    With ν = 1 they are Poissons; below, the variance (about μ/ν) is larger, above, smaller.
+
+    | | count | log_factorial |
+    | --- | --- | --- |
+    | natural θ | ν log μ | −ν |
+    | mean η | E x | E log x! |
+    | statistic s(x) | x | log x! |
+
+    The base measure is 1. The sum over all counts in ψ is taken without truncation.
+
+    References:
+        Shmueli et al., A useful distribution for fitting discrete data (2005); Guikema & Goffelt, A
+        flexible count data regression model for risk analysis (2008), for the rate μ.
+
+    Example:
+        >>> import expfam as ef
+        >>> family = ef.ConwayMaxwellPoisson()
+        >>> params = family.from_rate_dispersion(3.0, 1.0)
+        >>> round(float(family.to_mean(params).coords.count), 4)
+        3.0
+    """
+
+    @property
+    def spaces(self) -> ConwayMaxwellPoissonCoords:
+        """ℝ²."""
+        return ConwayMaxwellPoissonCoords(Euclidean(()), Euclidean(()))
+
+    @property
+    def support(self) -> Support:
+        """0, 1, 2, …."""
+        return Support((), "count")
+
+    def from_rate_dispersion(
+        self, rate: Float[Array, ""] | float, dispersion: Float[Array, ""] | float
+    ) -> Natural[ConwayMaxwellPoissonCoords]:
+        """The distribution with given rate μ and dispersion ν, both positive and finite."""
+        mu, nu = jnp.asarray(rate, float), jnp.asarray(dispersion, float)
+        coords = ConwayMaxwellPoissonCoords(nu * jnp.log(mu), -nu)
+        return require(
+            Natural(coords),
+            self._in_domain(coords) & (mu > 0),
+            "ConwayMaxwellPoisson.from_rate_dispersion: `rate` and `dispersion` must be positive "
+            "and finite.",
+        )
+
+    def rate_dispersion(
+        self, params: Natural[ConwayMaxwellPoissonCoords]
+    ) -> tuple[Float[Array, ""], Float[Array, ""]]:
+        """Rate μ and dispersion ν."""
+        self._check_point(params, Natural, "rate_dispersion", "params")
+        return _rate(params.coords), -params.coords.log_factorial
+
+    def _sufficient_statistic(self, x: Array) -> ConwayMaxwellPoissonCoords:
+        return ConwayMaxwellPoissonCoords(x.astype(float), log_gamma(x.astype(float) + 1))
+
+    def _log_base_measure(self, x: Array) -> Array:
+        return jnp.zeros(())
+
+    def _log_normalizer(self, coords: ConwayMaxwellPoissonCoords) -> Array:
+        return _log_normalizer(coords)
+
+    def _log_normalizer_given(self, coords: ConwayMaxwellPoissonCoords, x: Array) -> Array:
+        count = x.astype(coords.count.dtype)
+        return coords.count * count + coords.log_factorial * log_gamma(count + 1)
+
+    def _log_density(self, coords: ConwayMaxwellPoissonCoords, x: Array) -> Array:
+        # Both ψ and the linear part are νμ larger.
+        return _log_power(coords, x.astype(coords.count.dtype)) - _log_sum(coords)
+
+    def _maximize(
+        self, means: ConwayMaxwellPoissonCoords, start: ConwayMaxwellPoissonCoords | None
+    ) -> ConwayMaxwellPoissonCoords:
+        # The convex problem, from the Poisson of the same mean or from where the caller was.
+        begin = start
+        if begin is None:
+            begin = ConwayMaxwellPoissonCoords(
+                jnp.log(means.count), -jnp.ones_like(means.log_factorial)
+            )
+
+        def potential(theta: Array) -> Array:
+            coords = self._unflatten(theta, "natural")
+            return jnp.where(theta[1] < 0, _log_normalizer(coords), jnp.nan)
+
+        target = self._flatten(means, "mean")
+        solution = invert_gradient(potential, target, self._flatten(begin, "natural"))
+        return self._unflatten(solution, "natural")
+
+    def _estimate(self, xs: Array, shares: Array) -> ConwayMaxwellPoissonCoords:
+        return estimate_from_average(self, xs, shares)
+
+    def _entropy(self, coords: ConwayMaxwellPoissonCoords) -> Array:
+        rule = _rule(coords)
+        powers = _log_power(coords, rule.points)
+        masses = jax.nn.softmax(powers + rule.log_weights)
+        return _log_sum(coords) - jnp.dot(masses, powers)
+
+    def _in_domain(self, coords: ConwayMaxwellPoissonCoords) -> Bool[Array, ""]:
+        inside = (coords.log_factorial < 0) & jnp.isfinite(coords.log_factorial)
+        return inside & jnp.isfinite(coords.count) & jnp.isfinite(_rate(coords))
+
+    def _sample(self, key: Key[Array, ""], coords: ConwayMaxwellPoissonCoords) -> Array:
+        # Rejection with a geometric tail on either side of the mode m, of slope λ = √(ν/(m + 1))
+        # at a distance of 1/λ: log p(x) is concave, so lies below its tangents (Devroye 1986, X.3).
+        nu = -coords.log_factorial
+        mode = jnp.floor(_rate(coords))
+        top = _log_power(coords, mode)
+        reach = jnp.maximum(jnp.ceil(jnp.sqrt((mode + 1) / nu)), 1)
+
+        def above(x: Array) -> Array:
+            return jnp.where(x < 0, -jnp.inf, _log_power(coords, jnp.maximum(x, 0))) - top
+
+        # Slopes of chords over the steps just outside of m ± reach bound what lies beyond.
+        right = mode + reach
+        fall_right = above(right) - above(right + 1)
+        left = jnp.maximum(mode - reach, 0)
+        fall_left = jnp.where(left > 0, above(left) - above(jnp.maximum(left - 1, 0)), 1)
+        masses = jnp.stack(
+            [
+                jnp.where(left > 0, jnp.exp(above(left)) / jnp.expm1(fall_left), 0),
+                right - left + 1,
+                jnp.exp(above(right)) / jnp.expm1(fall_right),
+            ]
+        )
+
+        def propose(state: tuple) -> tuple:
+            count, _, key = state
+            key, first, second, third = jax.random.split(key, 4)
+            part = jax.random.categorical(first, jnp.log(masses))
+            waiting = jax.random.exponential(second, dtype=top.dtype)
+            u, height = jax.random.uniform(third, (2,), top.dtype)
+            beyond_left = left - 1 - jnp.floor(waiting / fall_left)
+            beyond_right = right + 1 + jnp.floor(waiting / fall_right)
+            within = left + jnp.floor(u * (right - left + 1))
+            x = jnp.stack([beyond_left, jnp.minimum(within, right), beyond_right])[part]
+            hull = jnp.stack(
+                [
+                    above(left) - fall_left * (left - x),
+                    jnp.zeros_like(x),
+                    above(right) - fall_right * (x - right),
+                ]
+            )[part]
+            accepted = jnp.log(height) <= above(x) - hull
+            return jnp.where(accepted, _ROUNDS, count + 1), x, key
+
+        begin = jnp.asarray(0), mode, key
+        draw = jax.lax.while_loop(lambda state: state[0] < _ROUNDS, propose, begin)[1]
+        return jnp.maximum(draw, 0).astype(int)
+
+    def _features(self, x: Array) -> Array:
+        return jnp.sqrt(x.astype(float) + 3 / 8)[None]
+
+    def _initialize(self, key: Key[Array, ""]) -> ConwayMaxwellPoissonCoords:
+        return self._from_unconstrained(0.5 * jax.random.normal(key, (2,)))
+
+    def _weak_means(self, xs: Array) -> ConwayMaxwellPoissonCoords:
+        # those of a Poisson between the mean of the data and 1
+        rate = (jnp.mean(xs.astype(float)) + 1) / 2
+        return _mean(ConwayMaxwellPoissonCoords(jnp.log(rate), -jnp.ones_like(rate)))
+
+    def _to_unconstrained(self, coords: ConwayMaxwellPoissonCoords) -> Array:
+        nu = -coords.log_factorial
+        return jnp.stack([coords.count / nu, jnp.log(nu)])
+
+    def _from_unconstrained(self, free: Array) -> ConwayMaxwellPoissonCoords:
+        nu = jnp.exp(free[1])
+        return ConwayMaxwellPoissonCoords(nu * free[0], -nu)
+
+
+def _rate(coords: ConwayMaxwellPoissonCoords) -> Array:
+    # μ; not zero where it underflows
+    log_rate = coords.count / -coords.log_factorial
+    return jnp.maximum(jnp.exp(log_rate), jnp.finfo(log_rate.dtype).tiny)
+
+
+def _log_power(coords: ConwayMaxwellPoissonCoords, x: Array) -> Array:
+    # ν (x log μ − log x! − μ) = −ν (R(x) + D(x, μ)): nothing of the size of x log x
+    return coords.log_factorial * (factorial_remainder(x) + deviance(x, _rate(coords)))
+
+
+def _rule(coords: ConwayMaxwellPoissonCoords) -> Rule:
+    # By D(x, μ) ≥ t²/(2μ + 2t/3) at x = μ + t, the powers are below e⁻⁴⁵ outside.
+    rate, nu = _rate(coords), -coords.log_factorial
+    width = 12 * jnp.sqrt(rate / nu)
+    return count_rule(rate - width, rate + width + 60 / nu)
+
+
+def _log_sum(coords: ConwayMaxwellPoissonCoords) -> Array:
+    # ψ − νμ
+    rule = _rule(coords)
+    return jax.nn.logsumexp(_log_power(coords, rule.points) + rule.log_weights)
+
+
+@jax.custom_jvp
+def _log_normalizer(coords: ConwayMaxwellPoissonCoords) -> Array:
+    # Below a rate of 1, where both parts cancel, log(1 + Σ_x (μˣ/x!)^ν), x ≥ 1.
+    rate, rule = _rate(coords), _rule(coords)
+    powers = coords.count * rule.points + coords.log_factorial * log_gamma(rule.points + 1)
+    rest = (rate < 1) & (rule.points > 0)
+    rare = jnp.sum(jnp.where(rest, jnp.exp(jnp.where(rest, powers + rule.log_weights, 0)), 0))
+    frequent = _log_sum(coords) - coords.log_factorial * rate
+    return jnp.where(rate < 1, jnp.log1p(rare), frequent)
+
+
+@_log_normalizer.defjvp
+def _log_normalizer_jvp(primals: tuple, tangents: tuple) -> tuple[Array, Array]:
+    (coords,), (direction,) = primals, tangents
+    mean = _mean(coords)
+    slope = direction.count * mean.count + direction.log_factorial * mean.log_factorial
+    return _log_normalizer(coords), slope
+
+
+@jax.custom_jvp
+def _mean(coords: ConwayMaxwellPoissonCoords) -> ConwayMaxwellPoissonCoords:
+    masses, counts, logs = _masses(coords)
+    return ConwayMaxwellPoissonCoords(jnp.dot(masses, counts), jnp.dot(masses, logs))
+
+
+@_mean.defjvp
+def _mean_jvp(primals: tuple, tangents: tuple) -> tuple[Any, Any]:
+    # dη = Cov(s) dθ, from statistics about their means
+    (coords,), (direction,) = primals, tangents
+    masses, counts, logs = _masses(coords)
+    mean = _mean(coords)
+    counts, logs = counts - mean.count, logs - mean.log_factorial
+    change = masses * (direction.count * counts + direction.log_factorial * logs)
+    return mean, ConwayMaxwellPoissonCoords(jnp.dot(change, counts), jnp.dot(change, logs))
+
+
+def _masses(coords: ConwayMaxwellPoissonCoords) -> tuple[Array, Array, Array]:
+    # probabilities at the points of the rule, and both statistics there
+    rule = _rule(coords)
+    masses = jax.nn.softmax(_log_power(coords, rule.points) + rule.log_weights)
+    return masses, rule.points, log_gamma(rule.points + 1)

@@ -1,0 +1,1 @@
+"""Families of the pairs of parameters that normals and linear models have."""
