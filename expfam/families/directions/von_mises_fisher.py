@@ -20,6 +20,8 @@ from ..support import Support
 
 # Rounds of the sampler; each ends with a probability of more than ½.
 _ROUNDS = 200
+# Dimensions up to which normal numbers are cheaper to draw than two gammas.
+_FEW = 32
 
 
 @final
@@ -238,9 +240,7 @@ def sample_depth(size: int, key: Key[Array, ""], kappa: Array) -> Array:
     def propose(state: tuple) -> tuple:
         count, _, key = state
         key, first, second = jax.random.split(key, 3)
-        shapes = jnp.full((2,), m / 2, kappa.dtype)
-        logs = jax.random.loggamma(first, shapes, dtype=kappa.dtype)
-        odds = jnp.exp(logs[0] - logs[1])  # z/(1 − z)
+        odds = _draw_odds(size, first, kappa.dtype)  # z/(1 − z)
         depth = 2 * b * odds / (1 + b * odds)
         ratio = (origin + (1 - origin) * depth) / scale  # (1 − x₀w)/(1 − x₀²)
         fit = kappa * (origin - depth) + m * jnp.log(ratio)
@@ -249,6 +249,19 @@ def sample_depth(size: int, key: Key[Array, ""], kappa: Array) -> Array:
 
     start = jnp.asarray(0), jnp.zeros_like(kappa), key
     return jax.lax.while_loop(lambda state: state[0] < _ROUNDS, propose, start)[1]
+
+
+def _draw_odds(size: int, key: Key[Array, ""], dtype: Any) -> Array:
+    # z/(1 − z) of a draw z from Beta((d − 1)/2, (d − 1)/2)
+    if size > _FEW:
+        logs = jax.random.loggamma(key, jnp.full((2,), (size - 1) / 2, dtype), dtype=dtype)
+        return jnp.exp(logs[0] - logs[1])
+    # z = (1 + u)/2 for a coordinate u of a uniform direction: no rejections inside of rejections
+    noise = jax.random.normal(key, (size,), dtype)
+    rest = jnp.dot(noise[1:], noise[1:])
+    total = jnp.sqrt(noise[0] ** 2 + rest) + jnp.abs(noise[0])
+    odds = total * total / rest
+    return jnp.where(noise[0] > 0, odds, 1 / odds)
 
 
 def _polar(theta: Array) -> tuple[Array, Array]:

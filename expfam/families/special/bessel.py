@@ -90,23 +90,33 @@ def _debye(order: float, square: Array, far: bool) -> Bessel:
 
 
 def _corrections(order: float, s: Array, far: bool) -> tuple[Array, Array, Array]:
-    # C(s) and its first two derivatives
-    # All terms Vᵏ together are one polynomial in p.
+    # C(s) and its first two derivatives, with dp/ds = −p² and s p = 1 − p.
     scales = float(order) ** -np.arange(1.0, _TERMS + 1)
-    polynomial = scales @ (_LOGS if far else _QUOTIENTS)
+    p = 1 / (1 + s)
+    # All terms Vᵏ together are one polynomial T(p).
+    value, first, second = _polynomial(scales @ (_LOGS if far else _QUOTIENTS), p)
+    if far:
+        value = value + _stirling(order)
+    else:
+        # (p − 1) T(p)
+        gap = -s * p
+        value, first, second = gap * value, value + gap * first, 2 * first + gap * second
+    return (
+        value - 0.5 * jnp.log1p(s),
+        -p * (0.5 + p * first),
+        p * p * (0.5 + p * (2 * first + p * second)),
+    )
 
-    def correction(s: Array) -> Array:
-        p = 1 / (1 + s)
-        total = jnp.zeros_like(s)
-        for a in polynomial[::-1]:
-            total = total * p + float(a)
-        return -0.5 * jnp.log1p(s) + (total + _stirling(order) if far else -s * p * total)
 
-    def slope(s: Array) -> Array:
-        return jax.jvp(correction, (s,), (jnp.ones_like(s),))[1]
-
-    first, second = jax.jvp(slope, (s,), (jnp.ones_like(s),))
-    return correction(s), first, second
+def _polynomial(coefficients: np.ndarray, p: Array) -> Float[Array, "3"]:
+    # its value and first two derivatives, as products with all powers: few operations to compile
+    rows = [coefficients]
+    for _ in range(2):
+        rows.append(np.append(rows[-1][1:] * np.arange(1, len(rows[-1])), 0))
+    powers, square = jnp.ones(1, p.dtype), p
+    while powers.shape[0] < len(coefficients):
+        powers, square = jnp.concatenate([powers, square * powers]), square * square
+    return jnp.asarray(rows, p.dtype) @ powers[: len(coefficients)]
 
 
 def _stirling(order: float) -> float:
