@@ -100,7 +100,7 @@ def test_navigation_lists_every_page() -> None:
 
 
 def test_every_public_name_is_once_in_the_reference() -> None:
-    pages = sorted((DOCS / "reference").glob("*.md"))
+    pages = sorted((DOCS / "reference").rglob("*.md"))
     found = [name for page in pages for name in _DIRECTIVE.findall(page.read_text("utf-8"))]
     public = [name.removeprefix("expfam.") for name in found if name.count(".") == 1]
     expected = [*PUBLIC, "plot"] if "expfam.plot" in MODULES else [*PUBLIC]
