@@ -48,7 +48,7 @@ def real() -> Figure:
     several = points(laplace.from_scale, "b", (0.5, 0.25), (1, 0.9), (2, 2.6))
     curves(axes[1, 0], "Laplace(0)", laplace, np.linspace(-6, 6, 601), several)
     several = points(log_gamma.from_shape_rate, "k β", (1, 1, -1.7), (1, 0.2, 2.4), (10, 10, 0.3))
-    curves(axes[1, 1], "LogGamma", log_gamma, np.linspace(-5, 4, 400), several)
+    curves(axes[1, 1], "LogGamma", log_gamma, np.linspace(-5, 5, 400), several)
     return figure
 
 
@@ -125,7 +125,7 @@ def probabilities() -> Figure:
     grid = figure.add_gridspec(2, 3, height_ratios=(1, 1.15))
     beta, dirichlet = ef.Beta(), ef.Dirichlet(3)
     several = points(
-        beta.from_concentration, "α β", (0.5, 0.5, 0.965), (1, 1, 0.6), (2, 5, 0.25), (20, 10, 0.7)
+        beta.from_concentration, "α β", (0.5, 0.5, 0.965), (1, 1, 0.3), (2, 5, 0.25), (20, 10, 0.7)
     )
     curves(figure.add_subplot(grid[0, :]), "Beta", beta, np.linspace(0.004, 0.996, 500), several)
     n = 80  # steps of a grid that comes as close to the edges as a third of a step
@@ -183,10 +183,10 @@ def pairs() -> Figure:
     figure, axes = panels(2, 2, height=5.8)
     gamma, inverse = ef.NormalGamma(), ef.NormalInverseGamma()
     start = gamma.from_location_count_shape_rate(0.0, 1.0, 2.0, 1.0)
-    labels = (-1.15, 3.1), (1.25, 2.9), (1.0, 1.15)
+    labels = (-1.55, 2.9), (1.25, 2.9), (0.53, 0.95)
     own.mean_and_spread(axes[0, 0], gamma, start, np.linspace(0.02, 6, 300), labels)
     axes[0, 0].set_ylabel("precision λ")
-    labels = (-1.35, 0.9), (1.2, 0.95), (1.0, 0.62)
+    labels = (-1.35, 0.9), (1.1, 0.93), (0.53, 0.68)
     own.mean_and_spread(axes[0, 1], inverse, start, np.linspace(0.02, 1.4, 300), labels)
     axes[0, 1].set_ylabel("variance σ²")
     own.normals(axes[1, 0])

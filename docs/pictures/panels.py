@@ -30,7 +30,7 @@ from .parts import (
 
 def structures(ax: Any) -> None:
     """A normal of each covariance structure."""
-    grid = np.stack(np.meshgrid(np.linspace(-5, 13, 300), np.linspace(-4, 4, 150)), axis=-1)
+    grid = np.stack(np.meshgrid(np.linspace(-4.6, 12.5, 300), np.linspace(-4, 4, 150)), axis=-1)
     shapes = (
         (ef.PositiveDefinite(), -2.3, jnp.array([[1.0, 0.8], [0.8, 1.2]])),
         (ef.Diagonal(), 2.3, jnp.array([0.3, 1.5])),
@@ -43,7 +43,6 @@ def structures(ax: Any) -> None:
         logs = np.asarray(family.log_density(params, floats(grid)))
         ax.contour(*np.moveaxis(grid, -1, 0), logs - logs.max(), (-2.0, -0.5), colors=color)
         ax.text(center, -3.2, type(structure).__name__, color=color, ha="center")
-    ax.set(ylim=(-3.9, 3.4))
     bare(ax)
     ax.set_title("Normal(2, …): one and two deviations")
 
@@ -93,7 +92,7 @@ def circle(ax: Any) -> None:
     around = np.stack([np.cos(angles), np.sin(angles)])
     ax.plot(*around, color=EDGE, linewidth=1)
     mean = np.pi / 5
-    for color, kappa, turn in ((GRAY, 1, 1.6), (RUST, 5, 0.8), (BLUE, 30, 0.16)):
+    for color, kappa, turn in ((GRAY, 1, 1.6), (RUST, 5, 0.5), (BLUE, 30, 0.16)):
         params = family.from_angle_concentration(mean, float(kappa))
         radii = 1 + np.asarray(family.density(params, floats(angles)))
         ax.plot(*(radii * around), color=color)
@@ -121,7 +120,7 @@ def sphere(ax: Any) -> None:
     clusters = (
         (8, (-0.4, 0.55, 0.73), GRAY, (-1.02, 0.8)),
         (40, (0.65, 0.3, 0.7), RUST, (0.8, 0.72)),
-        (400, (0.05, -0.45, 0.9), BLUE, (0.2, -0.78)),
+        (400, (0.05, -0.45, 0.9), BLUE, (0.27, -0.8)),
     )
     for i, (kappa, direction, color, place) in enumerate(clusters):
         params = family.from_direction_concentration(jnp.array(direction), float(kappa))
@@ -140,7 +139,8 @@ def ellipses(ax: Any, family: Any, params: Any, mean: np.ndarray, seed: int, lab
     for matrix in np.asarray(family.sample(jax.random.key(seed), params, (12,))):
         ax.plot(*ellipse(matrix), color=BLUE, linewidth=0.8, alpha=0.7)
     ax.plot(*ellipse(mean), color=RUST, linewidth=2)
-    ax.set(xlim=(-1.8, 1.8), ylim=(-1.6, 1.6), xlabel=label)
+    ax.update_datalim([(-2, -1.6), (2, 1.6)])
+    ax.set(xlabel=label)
     bare(ax)
 
 
@@ -151,7 +151,8 @@ def path(ax: Any, length: float, column_covariance: Any, label: str) -> None:
     params = family.from_mean_column_covariance(jnp.zeros((30, 2)), column_covariance)
     draw = np.asarray(family.sample(jax.random.key(7), params)).T
     ax.plot(*draw, "o-", color=BLUE, markersize=2.5, linewidth=0.8)
-    ax.set(xlim=(-2.7, 2.7), ylim=(-2.4, 2.4), xlabel=label)
+    ax.update_datalim([(-2.7, -2.4), (2.7, 2.4)])
+    ax.set(xlabel=label)
     bare(ax)
 
 
@@ -164,7 +165,7 @@ def mean_and_spread(ax: Any, family: Any, start: Any, spreads: np.ndarray, label
         params = after(start, seen.sum(), (seen**2).sum(), 1.0 * n, 1.0 * n)
         logs = np.asarray(family.log_density(params, (floats(first), floats(second))))
         ax.contour(first, second, logs - logs.max(), (-2.0,), colors=color)
-        ax.text(*place, f"after {n} rows" if n else "prior", color=color)
+        ax.text(*place, f"{n} rows" if n else "prior", color=color)
     ax.spines["left"].set_visible(True)
     ax.set(xlabel="mean μ", xlim=(-1.7, 2.7))
     ax.set_title(type(family).__name__)
@@ -182,8 +183,8 @@ def normals(ax: Any) -> None:
         for mean, covariance in zip(*map(np.asarray, drawn), strict=True):
             ax.plot(*(mean[:, None] + ellipse(covariance)), color=color, linewidth=0.9)
     ax.scatter(*xs.T, s=6, color=RUST, linewidths=0, zorder=3)
-    key(ax, ("draws of the prior", GRAY), ("after 40 rows", BLUE), ("the rows", RUST))
-    ax.set(ylim=(-2.8, 3.6))
+    entries = ("draws of the prior", GRAY), ("after 40 rows", BLUE), ("the rows", RUST)
+    key(ax, *entries, at=(0.66, 0.3))
     bare(ax)
     ax.set_title("NormalInverseWishart(2)")
 

@@ -25,7 +25,7 @@ STYLE = {
     "axes.titleweight": "bold",
     "contour.negative_linestyle": "solid",
     "figure.constrained_layout.use": True,
-    "figure.dpi": 130,
+    "figure.dpi": 170,
     "figure.facecolor": "white",
     "font.size": 8.5,
     "lines.linewidth": 1.6,
@@ -81,7 +81,7 @@ def curve(ax: Any, xs: np.ndarray, ys: Any, color: str, label: str, place: float
     """One density; the label stands on the outer side of its slope."""
     ax.plot(xs, ys, color=color)
     here, next_to = np.interp([place, place + 0.01 * np.ptp(xs)], xs, ys)
-    side = "left" if next_to <= here else "right"
+    side = "left" if next_to <= 1.001 * here else "right"
     offset = (5 if side == "left" else -5, 3)
     ax.annotate(label, (place, here), offset, textcoords="offset points", color=color, ha=side)
     ax.set_yticks([])
@@ -128,10 +128,10 @@ def ellipse(matrix: np.ndarray) -> np.ndarray:
     return np.linalg.cholesky(matrix) @ np.stack([np.cos(turn), np.sin(turn)])
 
 
-def key(ax: Any, *entries: tuple[str, str]) -> None:
-    """Words in the colors of what they name, in the upper left corner."""
+def key(ax: Any, *entries: tuple[str, str], at: tuple[float, float] = (0.02, 0.97)) -> None:
+    """Words in the colors of what they name, from the upper left corner down."""
     for row, (text, color) in enumerate(entries):
-        ax.text(0.02, 0.97 - 0.08 * row, text, color=color, transform=ax.transAxes, va="top")
+        ax.text(at[0], at[1] - 0.08 * row, text, color=color, transform=ax.transAxes, va="top")
 
 
 def bare(ax: Any, equal: bool = True) -> None:
