@@ -186,7 +186,7 @@ def pairs() -> Figure:
     labels = (-1.55, 2.9), (1.25, 2.9), (0.53, 0.95)
     own.mean_and_spread(axes[0, 0], gamma, start, np.linspace(0.02, 6, 300), labels)
     axes[0, 0].set_ylabel("precision λ")
-    labels = (-1.35, 0.9), (1.1, 0.93), (0.53, 0.68)
+    labels = (-1.35, 0.9), (1.1, 0.93), (0.45, 0.68)
     own.mean_and_spread(axes[0, 1], inverse, start, np.linspace(0.02, 1.4, 300), labels)
     axes[0, 1].set_ylabel("variance σ²")
     own.normals(axes[1, 0])
@@ -227,7 +227,7 @@ def draw(name: str, folder: Path = FOLDER) -> Path:
     with mpl.rc_context(STYLE):
         figure = PICTURES[name]()
         figure.canvas.draw()
-        pixels = np.asarray(figure.canvas.buffer_rgba())[..., :3]  # pyright: ignore[reportAttributeAccessIssue] of the Agg canvas
+        pixels = np.asarray(figure.canvas.buffer_rgba())[..., :3]
         plt.close(figure)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.png"
