@@ -26,15 +26,22 @@ import pytest
 from scipy import stats
 
 import expfam as ef
+from docs.pictures.pages import PICTURES, draw
+from expfam.priors.compiled import conjugacy_of
+
+from .registry import REGISTRY
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
+FAMILIES = DOCS / "reference" / "families"
 SHOWN = "# ->"
 
 _FENCE = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _NAVIGATION = re.compile(r"[\w/]+\.md")
 _DIRECTIVE = re.compile(r"^::: ([\w.]+)$", re.MULTILINE)
+_FAMILY = re.compile(r"^\| \[(\w+)\]\((\w+\.md)#expfam\.(\w+)\) \|(.*)\|$", re.MULTILINE)
+_PICTURE = re.compile(r"^!\[.{20,}\]\(\.\./\.\./images/families/(\w+)\.png\)$", re.MULTILINE)
 
 PUBLIC = {name: value for name, value in vars(ef).items() if not name.startswith("_")}
 PUBLIC = {name: value for name, value in PUBLIC.items() if not isinstance(value, types.ModuleType)}
@@ -100,12 +107,45 @@ def test_navigation_lists_every_page() -> None:
 
 
 def test_every_public_name_is_once_in_the_reference() -> None:
-    pages = sorted((DOCS / "reference").glob("*.md"))
+    pages = sorted((DOCS / "reference").rglob("*.md"))
     found = [name for page in pages for name in _DIRECTIVE.findall(page.read_text("utf-8"))]
     public = [name.removeprefix("expfam.") for name in found if name.count(".") == 1]
     expected = [*PUBLIC, "plot"] if "expfam.plot" in MODULES else [*PUBLIC]
     assert sorted(public) == sorted(expected)
     assert len(set(found)) == len(found)
+
+
+def test_table_of_families_says_what_is_so() -> None:
+    instances = {type(instance.family).__name__: instance.family for instance in REGISTRY}
+    listed = []
+    for name, page, anchor, rest in _FAMILY.findall((FAMILIES / "index.md").read_text("utf-8")):
+        listed.append(name)
+        assert name == anchor
+        assert f"expfam.{name}" in _DIRECTIVE.findall((FAMILIES / page).read_text("utf-8"))
+        made_by, prior = (cell.strip(" `") for cell in re.split(r"(?<!\\)\|", rest)[-2:])
+        assert callable(getattr(PUBLIC[name], made_by))
+        if name in instances:
+            conjugacy = conjugacy_of(instances[name])
+            unnamed = conjugacy is not None and not conjugacy.shapes(instances[name])
+            assert (prior == "mode only", prior == "no name") == (conjugacy is None, unnamed), name
+    folders = {page.stem for page in FAMILIES.glob("*.md")} - {"index", "combinators", "new"}
+    named = [name for name, value in PUBLIC.items() if value.__module__.split(".")[2] in folders]
+    assert sorted(listed) == sorted(named)
+
+
+def test_every_method_of_families_is_in_the_table() -> None:
+    index = (FAMILIES / "index.md").read_text("utf-8")
+    methods = [name for name in vars(ef.AbstractExponentialFamily) if not name.startswith("_")]
+    assert [name for name in methods if f"`{name}`" not in index] == []
+
+
+def test_each_group_of_families_has_its_picture(tmp_path: Path) -> None:
+    pages = {page.stem: page.read_text("utf-8") for page in FAMILIES.glob("*.md")}
+    shown = {stem: _PICTURE.findall(text) for stem, text in pages.items()}
+    assert {stem: names for stem, names in shown.items() if names} == {n: [n] for n in PICTURES}
+    for name in PICTURES:
+        assert (DOCS / "images" / "families" / f"{name}.png").is_file()
+    assert draw("probabilities", tmp_path).stat().st_size > 10_000
 
 
 @pytest.mark.parametrize("name", sorted(PUBLIC))
