@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import lineax as lx
 import numpy as np
 import optimistix as optx
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 Vector = Float[Array, " dim"]
 Potential = Callable[[Vector], Float[Array, ""]]
@@ -81,7 +81,9 @@ def minimize_tilted(potential: Potential, target: Vector, start: Vector) -> Vect
     """Minimize ψ(θ) − ⟨θ, η⟩ for a strictly convex ψ that is NaN or infinite off its domain.
 
     Newton's method with backtracking, which refuses every step off the domain, never increases the
-    function, and does not depend on the scale of the coordinates. At most 500 steps.
+    function, and does not depend on the scale of the coordinates. At most 500 steps; it stops
+    where a step would gain no more than the rounding of the function (the Newton decrement: Boyd &
+    Vandenberghe, Convex Optimization, 2004, section 9.5).
 
     Args:
         potential: the strictly convex function ψ of a vector.
@@ -157,6 +159,17 @@ class _Newton(optx.AbstractQuasiNewton):
         """The Hessian at the new point."""
         matrix = self.hessian(y_eval)
         return self._information(f_eval_info.f, f_eval_info.grad, matrix), None
+
+    def terminate(
+        self, fn: Any, y: Vector, args: Any, options: Any, state: Any, tags: Any
+    ) -> tuple[Bool[Array, ""], optx.RESULTS]:
+        """Where the decrement, of which a step gains half, is lost in rounding."""
+        done, result = super().terminate(fn, y, args, options, state, tags)
+        f, gradient = state.f_info.f, state.f_info.grad
+        decrement = jnp.dot(gradient, state.descent_state.newton)
+        lost = decrement <= 4 * jnp.finfo(f.dtype).eps * jnp.abs(f)
+        # Before the first step nothing is known.
+        return done | (lost & (state.num_accepted_steps > 0)), result
 
     def _information(self, f: Array, grad: Vector, matrix: Array) -> Any:
         operator = lx.MatrixLinearOperator(matrix, lx.positive_semidefinite_tag)

@@ -241,9 +241,9 @@ def test_what_is_added_to_a_covariance_is_a_prior_without_rows():
 def test_gradient_comes_close_to_em(model):
     xs = clusters(n=2000, p=8, seed=3)
     start = model.initialize_from_sample(KEY, xs)
-    em = ef.fit(model, xs, key=KEY, params=start, method=ef.EM(100, tolerance=None))
-    rate = optax.cosine_decay_schedule(3e-2, 500)
-    method = ef.Gradient(optax.adam(rate), steps=500)
+    em = ef.fit(model, xs, key=KEY, params=start, method=ef.EM(60, tolerance=None))
+    rate = optax.cosine_decay_schedule(5e-2, 300)
+    method = ef.Gradient(optax.adam(rate), steps=300)
     gradient = ef.fit(model, xs, key=KEY, params=start, method=method)
     assert gradient.log_likelihood > em.log_likelihood - 0.02
 

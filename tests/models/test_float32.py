@@ -23,12 +23,10 @@ FITTED = {
 }
 # Models whose methods are traced: every structure, closed and solved.
 TRACED = {
-    "mixture, full": FITTED["mixture, full"],
     "mixture by diagonal": ef.Mixture(ef.Normal(P), K, varying=DIAGONAL),
     "linear, restricted": ef.LinearGaussian(P, DIAGONAL, D, SCALE),
-    "analytic HMoG, identity noise": ef.analytic_hmog(P, IDENTITY, D, K),
-    "symmetric HMoG": ef.symmetric_hmog(P, FULL, D, DIAGONAL, K),
-    "differentiable HMoG, identity": ef.differentiable_hmog(P, SCALE, D, IDENTITY, K),
+    "symmetric HMoG": ef.symmetric_hmog(P, IDENTITY, D, DIAGONAL, K),
+    "differentiable HMoG": ef.differentiable_hmog(P, SCALE, D, FULL, K),
     "hierarchical": ef.Hierarchical(ef.factor_analysis(P, D), ef.LinearGaussian(D, FULL, 1)),
 }
 

@@ -34,12 +34,13 @@ FACTORIES = {
     "symmetric": lambda obs_rep, lat_rep: ef.symmetric_hmog(P, obs_rep, D, lat_rep, K),
     "differentiable": lambda obs_rep, pst_rep: ef.differentiable_hmog(P, obs_rep, D, pst_rep, K),
 }
+# Every structure of the noise, and every other one beside diagonal noise.
 MODELS = {
     f"{kind}-{type(obs_rep).__name__}-{type(structure).__name__}": factory(obs_rep, structure)
     for kind, factory in FACTORIES.items()
     for obs_rep in STRUCTURES
     for structure in STRUCTURES
-    if kind != "analytic" or structure == FULL
+    if structure == FULL or (kind != "analytic" and obs_rep == DIAGONAL)
 }
 # Models without a closed M-step, and the structure of what varies in the posterior.
 SOLVED = {
