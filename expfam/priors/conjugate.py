@@ -32,8 +32,7 @@ class ConjugatePrior(eqx.Module):
     arithmetic of priors, and fits with `prior=`; for latent-variable models the imagined
     observations are complete. What needs Z (densities, evidence, predictive distributions,
     sampling, divergences) is there for families of which the normalizer is known in closed form or
-    as one integral: of the library's families without latent variables all but `Beta`, `Dirichlet`
-    and `ConwayMaxwellPoisson`.
+    as one integral; the reference lists them family by family.
 
     Attributes:
         family: what it is a prior of.
