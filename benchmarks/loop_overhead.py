@@ -21,7 +21,7 @@ import jax
 
 import expfam as ef
 
-# Rows N, columns p, latent dimensions d, components K: small data, the handwritten digits, and more.
+# N, p, d and K (rows, columns, latent dimensions, components): small data, the digits, and more.
 SIZES = [(2000, 20, 4, 5), (1797, 64, 10, 10), (10_000, 100, 10, 10)]
 
 
