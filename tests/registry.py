@@ -108,7 +108,6 @@ _PRODUCTS = [
     Instance("product", ef.Product((ef.Normal(2), ef.Poisson(), ef.Categorical(3)))),
     Instance("replicated_poisson", ef.Replicated(ef.Poisson(), 3)),
     Instance("replicated_normal", ef.Replicated(ef.Normal(2, DIAGONAL), 2)),
-    Instance("replicated_normal_gamma", ef.Replicated(ef.NormalGamma(), 2), closed=False),
 ]
 
 _MIXTURES = [
@@ -123,8 +122,7 @@ _MIXTURES = [
 
 _LINEAR = [
     Instance("factor_analysis", ef.factor_analysis(p, d)),
-    Instance("linear_to_diagonal", ef.LinearGaussian(p, DIAGONAL, d, DIAGONAL), closed=False),
-    Instance("linear_to_identity", ef.LinearGaussian(p, SCALE, d, IDENTITY), closed=False),
+    Instance("linear_to_diagonal", ef.LinearGaussian(p, SCALE, d, DIAGONAL), closed=False),
     Instance("factor_mixture", ef.mixture_of_factor_analyzers(p, 1, 2)),
     Instance(
         "hierarchical_factor_mixture",

@@ -373,7 +373,7 @@ def test_factorizations_of_the_compiled_step(obs_rep):
     # One d × d factorization serves all rows: that of the posterior precision.
     p, d = 7, 3
     model = ef.LinearGaussian(p, obs_rep, d)
-    coords, xs = model.initialize(jax.random.key(19)).coords, jnp.ones((N_ROWS, p))
+    coords, xs = random_params(model, jax.random.key(19)).coords, jnp.ones((N_ROWS, p))
     e_step = Counter(factorizations(lambda c, x: model._expectation(c, x, None), coords, xs))
     noise = {("potrf", (p, p)): 1, ("trsm", (p, p)): 1} if obs_rep == FULL else {}
     assert e_step == Counter({("potrf", (d, d)): 1, ("trsm", (d, d)): 1, **noise})
@@ -388,7 +388,7 @@ def test_factorizations_of_the_compiled_step(obs_rep):
 def test_factorizations_of_the_gradient():
     p, d = 7, 3
     model = ef.factor_analysis(p, d)
-    params, xs = model.initialize(jax.random.key(20)), jnp.ones((N_ROWS, p))
+    params, xs = random_params(model, jax.random.key(20)), jnp.ones((N_ROWS, p))
 
     def log_likelihood(params, xs):
         return model.average_log_observable_density(params, xs)

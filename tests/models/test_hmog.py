@@ -398,7 +398,7 @@ N_ROWS = 50
 @cache
 def compiled_step(model):
     """One EM step, compiled for `N_ROWS` rows."""
-    coords = model.initialize(jax.random.key(0)).coords
+    coords = random_params(model, jax.random.key(0)).coords
     step = jax.jit(lambda c, x: model._em_step(c, x, None, None))
     return step.lower(coords, jnp.ones((N_ROWS, P))).compile()
 
@@ -499,7 +499,7 @@ def test_factorizations_of_the_e_step(name):
     # K factorizations of the posterior precisions, forward and backward together: no row has its
     # own. With one precision for all clusters it is a single one, with diagonal ones none.
     model = MODELS[name]
-    coords, xs = model.initialize(jax.random.key(18)).coords, jnp.ones((N_ROWS, P))
+    coords, xs = random_params(model, jax.random.key(18)).coords, jnp.ones((N_ROWS, P))
     found = factorizations(lambda c, x: model._expectation(c, x, None), coords, xs)
     expected = Counter()
     if name != "differentiable-Diagonal-Diagonal":
@@ -524,7 +524,7 @@ def test_factorizations_of_the_em_step(name):
 def test_factorizations_of_the_gradient():
     # The posterior and the prior of every cluster, once each.
     model = MODELS["analytic-Diagonal-PositiveDefinite"]
-    params, xs = model.initialize(jax.random.key(19)), jnp.ones((N_ROWS, P))
+    params, xs = random_params(model, jax.random.key(19)), jnp.ones((N_ROWS, P))
 
     def log_likelihood(params, xs):
         return model.average_log_observable_density(params, xs)
