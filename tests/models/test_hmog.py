@@ -45,9 +45,7 @@ MODELS = {
 # Models without a closed M-step, and the structure of what varies in the posterior.
 SOLVED = {
     "symmetric-Diagonal-Diagonal": DIAGONAL,
-    "symmetric-Diagonal-Scale": SCALE,
     "differentiable-Diagonal-Diagonal": DIAGONAL,
-    "differentiable-Diagonal-Scale": SCALE,
     "differentiable-Diagonal-Identity": IDENTITY,
 }
 CLOSED = [
@@ -366,11 +364,14 @@ def test_round_trip_and_full_whitening(name):
     np.testing.assert_allclose(covariance, np.eye(D), atol=1e-10)
 
 
-@pytest.mark.parametrize("name", SOLVED)
+WHITENED = {**SOLVED, "differentiable-Diagonal-Scale": SCALE}
+
+
+@pytest.mark.parametrize("name", WHITENED)
 def test_round_trip_and_restricted_whitening(name):
     # As the docstrings say: with Diagonal every coordinate of y gets mean 0 and variance 1, with
     # Scale variance 1 on average, with Identity mean 0.
-    model, structure = MODELS[name], SOLVED[name]
+    model, structure = MODELS[name], WHITENED[name]
     params, xs = random_params(model, jax.random.key(15)), rows(15)
     means = model.to_mean(params)
     close(model.flatten(model.to_natural(means)), model.flatten(params), 1e-8)
