@@ -141,8 +141,6 @@ def check_fits():
     )
     same_fit(ef.factor_analysis(P, 1), xs, alone, method=EM)
     same_fit(ef.analytic_hmog(P, ef.Diagonal(), 1, 2), xs, alone, method=EM)
-    counts = RNG.poisson(np.where(RNG.random(N) < 0.5, 2.0, 20.0))
-    same_fit(ef.Mixture(ef.Poisson(), 2), dealt(MESH, counts), jnp.asarray(counts), method=EM)
     batches = ef.NaturalGradient(0.5, steps=4, batch_size=64)
     start = jax.device_put(params, NamedSharding(EXPLICIT, PartitionSpec()))
     same_fit(MIXTURE, xs, alone, method=batches, params=start)
