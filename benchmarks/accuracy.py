@@ -383,13 +383,14 @@ def partial(psi: Callable[[Numbers], Any], theta: tuple, axes: list[int]) -> Any
 
 
 def relative(values: Any, expected: Numbers, dtype: str) -> float:
-    """The largest error, relative to the largest entry, or to the smallest normal number."""
+    """The largest error, relative to the largest entry."""
     found = [exact(v) for v in np.ravel(np.asarray(values, np.float64))]
     if not np.all(np.isfinite(np.asarray(values, np.float64))):
         return float("inf")
     largest = max(abs(e) for e in expected)
-    scale = max(largest, exact(np.finfo(dtype).tiny)) if largest else 1
-    return float(max(abs(f - e) for f, e in zip(found, expected, strict=True)) / scale)
+    error = max(abs(f - e) for f, e in zip(found, expected, strict=True))
+    # What is below the smallest normal number is rounded to zero.
+    return 0.0 if error < exact(np.finfo(dtype).tiny) else float(error / (largest or 1))
 
 
 def compare(subject: Subject, dtype: str) -> list[Row]:
