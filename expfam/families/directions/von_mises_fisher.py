@@ -264,12 +264,25 @@ def invert_mean(size: int, means: Float[Array, " d"]) -> Float[Array, " d"]:
         return jnp.log(length / rest * (a + jnp.sqrt(a * a * square + b * b * rest)))
 
     def excess(log_kappa: Array, wanted: Array) -> Array:
-        kappa = jnp.exp(log_kappa)
-        return wanted - jnp.log(kappa * bessel(v, kappa * kappa).ratio / _distance(size, kappa))
+        return wanted - _log_odds(size, jnp.exp(log_kappa))
 
     low, high = jnp.maximum(bound(v, v + 2), bound(v + 0.5, v + 0.5)), bound(v + 0.5, v + 1.5)
     wanted = jnp.log(length * (1 + length) / rest)
     return means * jnp.exp(solve_decreasing(excess, wanted, low, high, steps=8)) / length
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _log_odds(size: int, kappa: Array) -> Array:
+    # log A/(1 − A)
+    functions = bessel(size / 2 - 1, kappa * kappa)
+    return jnp.log(kappa * functions.ratio) + jnp.log(kappa / functions.deficit)
+
+
+@_log_odds.defjvp
+def _log_odds_jvp(size: int, primals: tuple, tangents: tuple) -> tuple[Array, Array]:
+    functions = bessel(size / 2 - 1, primals[0] * primals[0])
+    slope = functions.slope / (functions.ratio * functions.deficit)
+    return _log_odds(size, *primals), slope * tangents[0]
 
 
 def _defect(means: Array) -> Array:
