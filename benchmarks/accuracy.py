@@ -229,7 +229,9 @@ def compare(subject: Subject, dtype: str) -> list[Row]:
                 continue
             with mp.workdps(80):
                 linear = sum(a * e for a, e in zip(apart, eta, strict=True))
-                divergence = subject.psi(place) - psi - linear
+                divergence = subject.psi(place) - subject.psi(theta) - linear
+            if verb == "divergence, equal":
+                divergence = mp.mpf(0)
             # What moves with p is −F(q − p), and with q the difference of the means.
             size = range(len(theta))
             moves = [abs(sum(curvature[i, j] * apart[i] for i in size)) for j in size]

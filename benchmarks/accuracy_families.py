@@ -6,6 +6,7 @@ entries above it.
 
 import itertools
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -57,6 +58,11 @@ def exact(values: Any) -> Any:
 
 def log_factorial(x: Any) -> Any:
     """log x!"""
+    return _log_factorial(x, mp.mp.dps) if isinstance(x, int) else mp.loggamma(x + 1)
+
+
+@cache
+def _log_factorial(x: int, digits: int) -> Any:
     return mp.loggamma(x + 1)
 
 

@@ -297,13 +297,17 @@ def _mean(coords: ConwayMaxwellPoissonCoords) -> ConwayMaxwellPoissonCoords:
 
 @_mean.defjvp
 def _mean_jvp(primals: tuple, tangents: tuple) -> tuple[Any, Any]:
-    # dη = Cov(s) dθ, from statistics about their means
+    # dη = Cov(s) dθ, from statistics about their means. log x! is nearly proportional to x: what it
+    # has beyond its tangent is a statistic of its own.
     (coords,), (direction,) = primals, tangents
-    masses, counts, logs = _masses(coords)
+    masses, counts, _ = _masses(coords)
     mean = _mean(coords)
-    counts, logs = counts - mean.count, logs - mean.log_factorial
-    change = masses * (direction.count * counts + direction.log_factorial * logs)
-    return mean, ConwayMaxwellPoissonCoords(jnp.dot(change, counts), jnp.dot(change, logs))
+    slope, above = _tangent(mean.count)[1], _above_tangent(counts, mean.count)
+    counts, above = counts - mean.count, above - jnp.dot(masses, above)
+    lean = direction.count + slope * direction.log_factorial
+    change = masses * (lean * counts + direction.log_factorial * above)
+    rise = jnp.dot(change, counts)
+    return mean, ConwayMaxwellPoissonCoords(rise, jnp.dot(change, above) + slope * rise)
 
 
 def _masses(coords: ConwayMaxwellPoissonCoords) -> tuple[Array, Array, Array]:
