@@ -434,7 +434,8 @@ class AbstractExponentialFamily(AbstractManifold[C]):
             valid,
             f"{self._owner(method)}: `means` must lie inside the set of possible expectations, but "
             "no natural coordinates have these means up to rounding: a variance or a probability "
-            "is zero or negative, or the numbers are not finite.",
+            "is zero or negative, or less than the rounding of the means (float64 holds more), or "
+            "the numbers are not finite.",
         )
 
     def _per_datum(

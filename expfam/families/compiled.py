@@ -183,27 +183,33 @@ def _has_means(family: Any, coords: Any, means: Any) -> Array:
     return family._in_domain(coords) & jnp.all(jnp.abs(wanted - got) <= tolerance)
 
 
+def divergence(family: Any, p: Any, q: Any) -> Array:
+    """KL(p ‖ q), by the kernel `_divergence` of a family, else as a Bregman divergence of ψ."""
+    own = getattr(family, "_divergence", None)
+    return bregman_divergence(family._log_normalizer, q, p) if own is None else own(p, q)
+
+
 @jax.jit
 def kl_divergence(family: Any, p: Any, q: Any) -> Array:
-    """KL(p ‖ q) as a Bregman divergence of ψ."""
-    return bregman_divergence(family._log_normalizer, q, p)
+    """KL(p ‖ q)."""
+    return divergence(family, p, q)
 
 
 @jax.jit
 def cross_entropy(family: Any, p: Any, q: Any) -> Array:
     """−E_p[log q(x)]."""
-    return family._entropy(p) + bregman_divergence(family._log_normalizer, q, p)
+    return family._entropy(p) + divergence(family, p, q)
 
 
 @jax.jit
 def renyi_divergence(family: Any, p: Any, q: Any, order: Array) -> Array:
     """D_α(p ‖ q), without the cancellation of three log-normalizers."""
     # 1. With m = αp + (1 − α)q the linear parts of αB(p, m) + (1 − α)B(q, m) add up to nothing,
-    #    where B is the Bregman divergence of ψ, so that it is (1 − α) D_α.
+    #    where B is the Bregman divergence of ψ, B(p, m) = KL(m ‖ p), so that it is (1 − α) D_α.
     # 2. At α = 1 what is left is B(q, p). B(p, m) is of order (1 − α)².
     alpha = order.astype(dtype_of(p))
     middle = jax.tree.map(lambda a, b: alpha * a + (1 - alpha) * b, p, q)
-    own, other = (bregman_divergence(family._log_normalizer, point, middle) for point in (p, q))
+    own, other = (divergence(family, middle, point) for point in (p, q))
     rest = jnp.where(alpha == 1, 1, 1 - alpha)
     value = other + jnp.where(alpha == 1, 0, alpha / rest * own)
     return jnp.where(family._in_domain(middle), jnp.maximum(value, 0), jnp.inf)

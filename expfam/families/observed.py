@@ -17,7 +17,8 @@ class AbstractObservedFamily(AbstractExponentialFamily[C]):
     """A family of which everything is observed: ψ(θ | x) = ⟨θ, s(x)⟩ + log μ(x).
 
     A family may have an attribute `_conjugacy` besides, which says how its conjugate priors are
-    normalized; see `families.conjugacy.base`.
+    normalized (see `families.conjugacy.base`), and a kernel `_divergence(p, q)` of the
+    Kullback–Leibler divergence, where that can be written without the differences of ψ.
     """
 
     @property

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Key, PyTree
 
 from ..geometry import spaces
+from . import compiled
 from .base import AbstractExponentialFamily
 from .conjugacy.factors import Copies, Factors
 from .observed import AbstractObservedFamily, is_fully_observed
@@ -88,6 +89,10 @@ class Product(AbstractObservedFamily[tuple]):
 
     def _entropy(self, coords: tuple) -> Array:
         return _total(f._entropy(c) for f, c in zip(self.factors, coords, strict=True))
+
+    def _divergence(self, p: tuple, q: tuple) -> Array:
+        triples = zip(self.factors, p, q, strict=True)
+        return _total(compiled.divergence(f, one, other) for f, one, other in triples)
 
     def _in_domain(self, coords: tuple) -> Bool[Array, ""]:
         inside = [f._in_domain(c) for f, c in zip(self.factors, coords, strict=True)]
@@ -186,6 +191,9 @@ class Replicated(AbstractObservedFamily[Any]):
 
     def _entropy(self, coords: Any) -> Array:
         return jnp.sum(jax.vmap(self.family._entropy)(coords))
+
+    def _divergence(self, p: Any, q: Any) -> Array:
+        return jnp.sum(jax.vmap(lambda a, b: compiled.divergence(self.family, a, b))(p, q))
 
     def _in_domain(self, coords: Any) -> Bool[Array, ""]:
         return jnp.all(jax.vmap(self.family._in_domain)(coords))

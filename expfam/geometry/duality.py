@@ -20,7 +20,7 @@ _LARGEST_LAYER = 1e4
 
 
 def bregman_divergence(
-    potential: Callable[[Any], Float[Array, ""]], point: Any, base: Any
+    potential: Callable[[Any], Float[Array, ""]], point: Any, base: Any, step: Any = None
 ) -> Float[Array, ""]:
     """Bregman divergence ψ(p) − ψ(b) − ⟨∇ψ(b), p − b⟩ of a convex potential.
 
@@ -34,12 +34,13 @@ def bregman_divergence(
         potential: differentiable convex function ψ of an array, or of a tree of arrays.
         point: array or tree p.
         base: array or tree b of the same structure.
+        step: p − b, where it is known to more digits than the two.
 
     Returns:
         A scalar, not negative, and zero where the two are equal.
     """
     value, slope = jax.value_and_grad(potential)(base)
-    delta = jax.tree.map(jnp.subtract, point, base)
+    delta = jax.tree.map(jnp.subtract, point, base) if step is None else step
     end, linear = potential(point), jax.tree.map(jnp.multiply, delta, slope)
     leaves = jax.tree.leaves(linear)
     if not leaves:

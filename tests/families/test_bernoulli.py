@@ -25,6 +25,8 @@ def test_probability_round_trip_and_charts(p):
 
 @each
 def test_densities_and_entropy_are_those_of_scipy(p):
+    # Close to 1, a probability that is rounded to float32 has another rest.
+    p = float(jnp.asarray(p))
     params, reference = FAMILY.from_probability(p), stats.bernoulli(p)
     x = np.array([0, 1, 1])
     np.testing.assert_allclose(

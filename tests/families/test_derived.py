@@ -11,7 +11,7 @@ from tests.families.reference import BAR
 from tests.registry import CLOSE, DIAGONAL, EXACT, FLOAT32, SCALE
 
 X = np.array([0.3, 1.0, 2.7])
-N_DRAWS = 20_000
+N_DRAWS = 100_000
 
 
 def named(family, constructor, *values):

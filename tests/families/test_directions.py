@@ -103,18 +103,25 @@ def test_densities_are_those_of_scipy(kappa):
     np.testing.assert_allclose(family.entropy(params), reference.entropy(), rtol=CLOSE)
 
 
-@pytest.mark.parametrize("kappa", [0.0, 5.0, 1e5])
-def test_draws_on_the_sphere(kappa):
-    family, params, _ = point(3, kappa)
-    draws = family.sample(jax.random.key(0), params, (20_000,))
+@pytest.mark.parametrize(
+    ("size", "kappa", "n"),
+    [(3, 1.0, 100_000), (3, 0.0, 10_000), (2, 1.0, 10_000), (2, 1e5, 10_000), (100, 1.0, 10_000)],
+)
+def test_draws_on_the_sphere(size, kappa, n):
+    family, params, _ = point(size, kappa)
+    draws = family.sample(jax.random.key(0), params, (n,))
     assert family.support.contains(draws)
     direction, _ = family.direction_concentration(params)
-    axis = np.asarray(direction, float) if kappa else np.array([1.0, 0.0, 0.0])
-    # 1 − w of the sphere in three dimensions has a truncated exponential distribution
+    axis = np.asarray(direction, float) if kappa else np.eye(size)[0]
     gaps = np.asarray(draws, float) - axis
-    depth = np.sum(gaps * gaps, axis=1) / 2
-    reference = stats.truncexpon(2 * kappa, scale=1 / kappa) if kappa else stats.uniform(0, 2)
-    assert stats.kstest(depth, reference.cdf).pvalue > 1e-4
+    angles = 2 * np.arcsin(np.minimum(np.linalg.norm(gaps, axis=1) / 2, 1))
+    # angles to the axis have the density sin(t)^(d − 2) exp(κ cos t)
+    reach = min(np.pi, 12 / np.sqrt(kappa + size / 100)) if kappa > 100 else np.pi
+    grid = np.linspace(0, reach, 20_001)
+    density = np.sin(grid) ** (size - 2) * np.exp(-2 * kappa * np.sin(grid / 2) ** 2)
+    total = np.concatenate([[0], np.cumsum(density[1:] + density[:-1])])
+    uniform = np.interp(angles, grid, total / total[-1])
+    assert stats.kstest(uniform, "uniform").pvalue > 1e-4
 
 
 @pytest.mark.parametrize(("size", "kappa"), [(50, 20.0), (1000, 300.0)])

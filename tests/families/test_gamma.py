@@ -125,7 +125,7 @@ def test_estimates_are_differentiable_under_jit_and_vmap():
 
 @pytest.mark.parametrize("shape", [0.01, 0.3, 5.0, 1e4])
 def test_draws_pass_a_kolmogorov_smirnov_test(shape):
-    draws = GAMMA.sample(jax.random.key(0), GAMMA.from_shape_rate(shape, 2.0), (20_000,))
+    draws = GAMMA.sample(jax.random.key(0), GAMMA.from_shape_rate(shape, 2.0), (100_000,))
     assert np.all(np.asarray(draws) > 0)
     # What is below the smallest number counts as it.
     floor = float(jnp.finfo(draws.dtype).tiny)
@@ -137,6 +137,15 @@ def test_draws_pass_a_kolmogorov_smirnov_test(shape):
     assert stats.kstest((uniform - low) / (1 - low), "uniform").pvalue > 1e-4
 
 
+@pytest.mark.parametrize("shape", [1e-3, 0.3])
+def test_logarithms_of_draws_of_small_shapes(shape):
+    # Most draws of shape 10⁻³ are below the smallest number; their logarithms are not.
+    params = GAMMA.from_shape_rate(shape, 2.0)
+    draws = np.asarray(ef.LogGamma().sample(jax.random.key(0), params, (100_000,)), float)
+    reference = stats.loggamma(shape, loc=-np.log(2))
+    assert stats.kstest(draws, reference.cdf).pvalue > 1e-4
+
+
 def test_inverse_gamma_is_that_of_scipy():
     params = INVERSE.from_shape_scale(3.0, 2.0)
     reference = stats.invgamma(3.0, scale=2.0)
@@ -146,7 +155,7 @@ def test_inverse_gamma_is_that_of_scipy():
     )
     np.testing.assert_allclose(INVERSE.entropy(params), reference.entropy(), rtol=CLOSE)
     np.testing.assert_allclose(INVERSE.shape_scale(params), [3, 2], rtol=CLOSE)
-    draws = np.asarray(INVERSE.sample(jax.random.key(0), params, (20_000,)))
+    draws = np.asarray(INVERSE.sample(jax.random.key(0), params, (100_000,)))
     assert stats.kstest(draws, reference.cdf).pvalue > 1e-4
 
 
@@ -160,5 +169,5 @@ def test_exponential_is_the_gamma_of_shape_one():
     np.testing.assert_allclose(exponential.entropy(one), GAMMA.entropy(gamma), rtol=CLOSE)
     assert exponential.log_density(one, jnp.array(0.0)) == jnp.log(2.0)
     np.testing.assert_allclose(exponential.rate(exponential.maximum_likelihood(x)), 3 / 8.1, CLOSE)
-    draws = np.asarray(exponential.sample(jax.random.key(0), one, (20_000,)))
+    draws = np.asarray(exponential.sample(jax.random.key(0), one, (100_000,)))
     assert stats.kstest(draws, stats.expon(scale=0.5).cdf).pvalue > 1e-4

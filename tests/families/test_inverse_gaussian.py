@@ -63,6 +63,6 @@ def test_maximum_likelihood_of_points_that_are_close():
 @each
 def test_draws_pass_a_kolmogorov_smirnov_test(mean, shape):
     params = FAMILY.from_mean_shape(mean, shape)
-    draws = np.asarray(FAMILY.sample(jax.random.key(0), params, (20_000,)))
+    draws = np.asarray(FAMILY.sample(jax.random.key(0), params, (100_000,)))
     reference = stats.invgauss(mean / shape, scale=shape)
     assert stats.kstest(draws, reference.cdf).pvalue > 1e-4

@@ -40,7 +40,7 @@ def test_means_are_those_of_the_wishart_of_the_inverse():
 
 def test_draws_have_the_moments_and_the_diagonals_of_the_family():
     params = FAMILY.from_scale_freedom(jnp.asarray(SCALE), 9.0)
-    draws = FAMILY.sample(jax.random.key(0), params, (20_000,))
+    draws = FAMILY.sample(jax.random.key(0), params, (100_000,))
     draws = np.asarray(draws, float)
     errors = draws.std(0) / np.sqrt(len(draws))
     assert np.all(np.abs(draws.mean(0) - SCALE / (9 - 3 - 1)) < 5 * errors)

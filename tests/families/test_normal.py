@@ -7,6 +7,7 @@ import pytest
 from scipy import stats
 
 import expfam as ef
+from tests.families.reference import EPSILON
 from tests.registry import CLOSE, DIAGONAL, EXACT, FLOAT32, FULL, IDENTITY, SCALE, STRUCTURES
 
 SIZE = 3
@@ -164,7 +165,7 @@ def test_densities_do_not_cancel_far_from_the_origin(offset):
     x = mean + np.array([0.5, -1.0, 0.25])
     params = family.from_mean_covariance(jnp.asarray(mean), jnp.asarray(variances))
     expected = stats.norm(mean, np.sqrt(variances)).logpdf(x).sum()
-    rounding = 40 * float(jnp.finfo(float).eps) * offset
+    rounding = 40 * EPSILON * offset
     np.testing.assert_allclose(
         family.log_density(params, jnp.asarray(x)), expected, rtol=0, atol=rounding
     )

@@ -367,7 +367,7 @@ def test_the_families_are_one_where_sizes_are_one():
 
 # ------------------------------------------------------------------------------------ draws
 
-N_DRAWS = 20_000
+N_DRAWS = 100_000
 
 
 def passes(draws, reference):

@@ -50,7 +50,7 @@ def test_binomial_maximum_likelihood_and_draws():
     fit = family.maximum_likelihood(jnp.array([10, 20, 30]))
     np.testing.assert_allclose(family.probability(fit), 0.5, rtol=CLOSE)
     params = family.from_probability(0.2)
-    draws = np.asarray(family.sample(jax.random.key(0), params, (20_000,)))
+    draws = np.asarray(family.sample(jax.random.key(0), params, (100_000,)))
     assert family.support.contains(jnp.asarray(draws))
     assert stats.chisquare(*cells_of(stats.binom(40, 0.2), draws)).pvalue > 1e-4
 
@@ -109,10 +109,11 @@ def test_negative_binomial_densities_and_entropy(r, theta):
         assert_exact(values, [*map(log_mass, counts), entropy])
 
 
-def test_negative_binomial_draws():
+@pytest.mark.parametrize("p", [0.001, 0.2, 0.999])
+def test_negative_binomial_draws(p):
     family = ef.NegativeBinomial(2.5)
-    draws = np.asarray(family.sample(jax.random.key(0), family.from_probability(0.2), (20_000,)))
-    assert stats.chisquare(*cells_of(stats.nbinom(2.5, 0.2), draws)).pvalue > 1e-4
+    draws = np.asarray(family.sample(jax.random.key(0), family.from_probability(p), (100_000,)))
+    assert stats.chisquare(*cells_of(stats.nbinom(2.5, p), draws)).pvalue > 1e-4
 
 
 @pytest.mark.parametrize("p", [1e-6, 0.25, 0.999])
@@ -129,7 +130,7 @@ def test_geometric_is_that_of_scipy(p):
 
 def test_geometric_draws_begin_at_zero():
     params = GEOMETRIC.from_probability(0.25)
-    draws = np.asarray(GEOMETRIC.sample(jax.random.key(0), params, (20_000,)))
+    draws = np.asarray(GEOMETRIC.sample(jax.random.key(0), params, (100_000,)))
     assert draws.min() == 0
     assert stats.chisquare(*cells_of(stats.geom(0.25, loc=-1), draws)).pvalue > 1e-4
 

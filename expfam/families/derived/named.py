@@ -5,6 +5,7 @@ from typing import Any, TypeVar
 
 from jaxtyping import Array, Bool, Float, Key, PyTree
 
+from .. import compiled
 from ..base import AbstractExponentialFamily, Data
 from ..conjugacy.carried import Carried, carry
 
@@ -64,6 +65,9 @@ class AbstractNamedFamily(AbstractExponentialFamily[C]):
 
     def _entropy(self, coords: C) -> Float[Array, ""]:
         return self.definition._entropy(coords)
+
+    def _divergence(self, p: C, q: C) -> Float[Array, ""]:
+        return compiled.divergence(self.definition, p, q)
 
     def _in_domain(self, coords: C) -> Bool[Array, ""]:
         return self.definition._in_domain(coords)

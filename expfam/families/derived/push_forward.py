@@ -5,6 +5,7 @@ from typing import Any, final
 import jax
 from jaxtyping import Array, Bool, Float, Key, PyTree
 
+from .. import compiled
 from ..base import AbstractExponentialFamily
 from ..conjugacy.carried import Carried, carry
 from ..observed import AbstractObservedFamily, is_fully_observed
@@ -101,6 +102,9 @@ class PushForward(AbstractObservedFamily[Any]):
         mean_log_slope = self.bijection.mean_log_slope(self.base)
         assert mean_log_slope is not None  # checked above
         return self.base._entropy(coords) + mean_log_slope(coords)
+
+    def _divergence(self, p: Any, q: Any) -> Array:
+        return compiled.divergence(self.base, p, q)
 
     def _in_domain(self, coords: Any) -> Bool[Array, ""]:
         return self.base._in_domain(coords)

@@ -106,6 +106,9 @@ class SubFamily(AbstractObservedFamily[Any]):
     def _entropy(self, coords: Any) -> Array:
         return self.base._entropy(self._embed(coords))
 
+    def _divergence(self, p: Any, q: Any) -> Array:
+        return compiled.divergence(self.base, self._embed(p), self._embed(q))
+
     def _in_domain(self, coords: Any) -> Bool[Array, ""]:
         return self.base._in_domain(self._embed(coords))
 

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key, PyTree
 
+from .. import compiled
 from ..base import AbstractExponentialFamily
 from ..conjugacy.carried import Carried, carry
 from ..observed import AbstractObservedFamily, is_fully_observed
@@ -98,6 +99,9 @@ class Symmetrized(AbstractObservedFamily[Any]):
     def _entropy(self, coords: Any) -> Array:
         # that of the distance, and that of the sign
         return self.base._entropy(coords) + _LOG_2
+
+    def _divergence(self, p: Any, q: Any) -> Array:
+        return compiled.divergence(self.base, p, q)
 
     def _in_domain(self, coords: Any) -> Bool[Array, ""]:
         return self.base._in_domain(coords)

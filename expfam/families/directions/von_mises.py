@@ -98,6 +98,9 @@ class VonMises(AbstractObservedFamily[Array]):
     def _entropy(self, coords: Array) -> Array:
         return sphere.entropy(2, coords)
 
+    def _divergence(self, p: Array, q: Array) -> Array:
+        return sphere.divergence(2, p, q)
+
     def _in_domain(self, coords: Array) -> Bool[Array, ""]:
         return jnp.all(jnp.isfinite(coords))
 

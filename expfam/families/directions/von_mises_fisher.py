@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key
 
 from ...geometry.checks import require
+from ...geometry.duality import bregman_divergence
 from ...geometry.points import Natural
 from ...geometry.roots import solve_decreasing
 from ...geometry.spaces import Euclidean
@@ -126,6 +127,9 @@ class VonMisesFisher(AbstractObservedFamily[Array]):
     def _entropy(self, coords: Array) -> Array:
         return entropy(self.size, coords)
 
+    def _divergence(self, p: Array, q: Array) -> Array:
+        return divergence(self.size, p, q)
+
     def _in_domain(self, coords: Array) -> Bool[Array, ""]:
         return jnp.all(jnp.isfinite(coords))
 
@@ -201,6 +205,46 @@ def log_peak(size: int, theta: Array) -> Array:
     return functions.surplus - functions.deficit + jnp.asarray(log_area(size), theta.dtype)
 
 
+def divergence(size: int, own: Float[Array, " d"], other: Float[Array, " d"]) -> Float[Array, ""]:
+    """KL: that of the concentrations at one direction, and κ' A(κ) |μ' − μ|²/2."""
+    # Steps of length and of direction are made from the step of θ, where it is short.
+    (axis, kappa), (axis_, kappa_) = _polar(own), _polar(other)
+    step, total = other - own, kappa + kappa_
+    longer = jnp.dot(step, own + other) / jnp.where(total > 0, total, 1)
+    near = jnp.dot(step, step) < 0.25 * kappa * kappa
+    close = (step - axis * longer) / jnp.where(near, kappa_, 1)
+    turn = jnp.where(near, close, axis_ - axis)
+    mean = kappa * bessel(size / 2 - 1, kappa * kappa).ratio
+
+    along = bregman_divergence(partial(_log_decline, size), kappa_, kappa, longer)
+    return along + 0.5 * kappa_ * mean * jnp.dot(turn, turn)
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _log_decline(size: int, kappa: Array) -> Array:
+    # ψ − κ
+    functions = bessel(size / 2 - 1, kappa * kappa)
+    return functions.surplus - functions.deficit
+
+
+@_log_decline.defjvp
+def _log_decline_jvp(size: int, primals: tuple, tangents: tuple) -> tuple[Array, Array]:
+    return _log_decline(size, *primals), -_distance(size, *primals) * tangents[0]
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _distance(size: int, kappa: Array) -> Array:
+    # 1 − A(κ): that of the mean from the sphere
+    deficit = bessel(size / 2 - 1, kappa * kappa).deficit
+    return jnp.where(kappa > 0, deficit / jnp.where(kappa > 0, kappa, 1), 1)
+
+
+@_distance.defjvp
+def _distance_jvp(size: int, primals: tuple, tangents: tuple) -> tuple[Array, Array]:
+    slope = bessel(size / 2 - 1, primals[0] * primals[0]).slope
+    return _distance(size, *primals), -slope * tangents[0]
+
+
 def log_area(size: int) -> float:
     """The logarithm of the area 2 π^(d/2)/Γ(d/2) of the unit sphere."""
     return math.log(2) + size / 2 * math.log(math.pi) - math.lgamma(size / 2)
@@ -211,21 +255,44 @@ def invert_mean(size: int, means: Float[Array, " d"]) -> Float[Array, " d"]:
     # 1. G(κ; a, b) = κ/(a + √(κ² + b²)) is R at κ = R/(1 − R²) (a + √(a²R² + b²(1 − R²))), and
     #    G(v + ½, v + 3/2) ≤ A ≤ min(G(v, v + 2), G(v + ½, v + ½)) at v = d/2 − 1.
     # 2. Below a length of √ε/8, κ = d R to rounding.
+    # 3. The odds of A and of R are compared, of which neither end of (0, 1) loses digits.
     v = size / 2 - 1
     eps = jnp.finfo(means.dtype).eps
     square = jnp.maximum(jnp.dot(means, means), eps / 64)
     length = jnp.sqrt(square)
-    rest = (1 - length) * (1 + length)
+    rest = _defect(means)
 
     def bound(a: float, b: float) -> Array:
         return jnp.log(length / rest * (a + jnp.sqrt(a * a * square + b * b * rest)))
 
     def excess(log_kappa: Array, wanted: Array) -> Array:
-        kappa = jnp.exp(log_kappa)
-        return jnp.log(wanted / (kappa * bessel(v, kappa * kappa).ratio))
+        return wanted - _log_odds(size, jnp.exp(log_kappa))
 
     low, high = jnp.maximum(bound(v, v + 2), bound(v + 0.5, v + 0.5)), bound(v + 0.5, v + 1.5)
-    return means * jnp.exp(solve_decreasing(excess, length, low, high, steps=8)) / length
+    wanted = jnp.log(length * (1 + length) / rest)
+    return means * jnp.exp(solve_decreasing(excess, wanted, low, high, steps=8)) / length
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _log_odds(size: int, kappa: Array) -> Array:
+    # log A/(1 − A)
+    functions = bessel(size / 2 - 1, kappa * kappa)
+    return jnp.log(kappa * functions.ratio) + jnp.log(kappa / functions.deficit)
+
+
+@_log_odds.defjvp
+def _log_odds_jvp(size: int, primals: tuple, tangents: tuple) -> tuple[Array, Array]:
+    functions = bessel(size / 2 - 1, primals[0] * primals[0])
+    slope = functions.slope / (functions.ratio * functions.deficit)
+    return _log_odds(size, *primals), slope * tangents[0]
+
+
+def _defect(means: Array) -> Array:
+    # 1 − ‖η‖². Squares of entries rounded to half of the digits, and their sum, are exact.
+    bits = (jnp.finfo(means.dtype).nmant + 1) // 2
+    coarse = jnp.round(means * 2.0**bits) / 2.0**bits
+    fine = means - coarse
+    return (1 - jnp.sum(coarse * coarse)) - jnp.sum((coarse + means) * fine)
 
 
 def sample_depth(size: int, key: Key[Array, ""], kappa: Array) -> Array:

@@ -11,7 +11,7 @@ from ...geometry.points import Natural
 from ...geometry.spaces import Euclidean
 from ..conjugacy.concentration import Trials
 from ..observed import AbstractObservedFamily, estimate_from_average, halfway_to_origin
-from ..special.logistic import softplus
+from ..special.logistic import divergence, softplus
 from ..support import Support
 
 
@@ -83,6 +83,9 @@ class Bernoulli(AbstractObservedFamily[Array]):
     def _entropy(self, coords: Array) -> Array:
         p, rest = jax.nn.sigmoid(coords), jax.nn.sigmoid(-coords)
         return p * jax.nn.softplus(-coords) + rest * jax.nn.softplus(coords)
+
+    def _divergence(self, p: Array, q: Array) -> Array:
+        return divergence(jnp.stack([jnp.zeros_like(p), p]), jnp.stack([jnp.zeros_like(q), q]))
 
     def _in_domain(self, coords: Array) -> Bool[Array, ""]:
         return jnp.isfinite(coords)

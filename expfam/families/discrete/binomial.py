@@ -15,7 +15,7 @@ from ..conjugacy.concentration import Trials
 from ..observed import AbstractObservedFamily, estimate_from_average, halfway_to_origin
 from ..special.counts import Rule, count_rule, expectation
 from ..special.gamma import deviance, factorial_remainder
-from ..special.logistic import sigmoid, softplus
+from ..special.logistic import divergence, sigmoid, softplus
 from ..support import Support
 
 
@@ -127,6 +127,10 @@ class Binomial(AbstractObservedFamily[Array]):
             return function(jnp.where(coords > 0, n - x, x))
 
         return expectation(Rule(points, rule.log_weights), log_mass, value)
+
+    def _divergence(self, p: Array, q: Array) -> Array:
+        one, other = (jnp.stack([jnp.zeros_like(theta), theta]) for theta in (p, q))
+        return self.n_trials * divergence(one, other)
 
     def _in_domain(self, coords: Array) -> Bool[Array, ""]:
         return jnp.isfinite(coords)

@@ -12,7 +12,7 @@ from ...geometry.points import Natural
 from ...geometry.spaces import Euclidean
 from ..conjugacy.concentration import Trials
 from ..observed import AbstractObservedFamily, estimate_from_average, halfway_to_origin
-from ..special.logistic import logsumexp, surprisals
+from ..special.logistic import divergence, logsumexp, surprisals
 from ..support import Support
 
 
@@ -108,6 +108,9 @@ class Categorical(AbstractObservedFamily[Array]):
     def _entropy(self, coords: Array) -> Array:
         own = surprisals(self._logits(coords))
         return jnp.sum(jnp.exp(-own) * own)
+
+    def _divergence(self, p: Array, q: Array) -> Array:
+        return divergence(self._logits(p), self._logits(q))
 
     def _in_domain(self, coords: Array) -> Bool[Array, ""]:
         return jnp.all(jnp.isfinite(coords))

@@ -11,9 +11,10 @@ from ...geometry.checks import require
 from ...geometry.duality import invert_gradient
 from ...geometry.points import Natural
 from ...geometry.spaces import Euclidean
-from ..observed import AbstractObservedFamily, estimate_from_average
+from ..observed import AbstractObservedFamily
 from ..special.counts import Rule, count_rule
-from ..special.gamma import deviance, factorial_remainder, log_gamma
+from ..special.gamma import deviance, digamma, factorial_remainder, log_gamma, log_gap
+from ..special.logistic import logsumexp
 from ..support import Support
 
 # Rounds of the sampler; each ends with a probability of more than ¼.
@@ -109,23 +110,21 @@ class ConwayMaxwellPoisson(AbstractObservedFamily[ConwayMaxwellPoissonCoords]):
     def _maximize(
         self, means: ConwayMaxwellPoissonCoords, start: ConwayMaxwellPoissonCoords | None
     ) -> ConwayMaxwellPoissonCoords:
-        # The convex problem, from the Poisson of the same mean or from where the caller was.
-        begin = start
-        if begin is None:
-            begin = ConwayMaxwellPoissonCoords(
-                jnp.log(means.count), -jnp.ones_like(means.log_factorial)
-            )
-
-        def potential(theta: Array) -> Array:
-            coords = self._unflatten(theta, "natural")
-            return jnp.where(theta[1] < 0, _log_normalizer(coords), jnp.nan)
-
-        target = self._flatten(means, "mean")
-        solution = invert_gradient(potential, target, self._flatten(begin, "natural"))
-        return self._unflatten(solution, "natural")
+        # What dispersion leaves of E log x! over log Γ(E x + 1) is small where counts are large:
+        # where it drowns in the rounding of the two, there is no answer.
+        near = jax.lax.stop_gradient(means.count)
+        height, slope = _tangent(near)
+        gap = means.log_factorial - height - slope * (means.count - near)
+        noise = 4 * jnp.finfo(gap.dtype).eps * jnp.abs(means.log_factorial)
+        return _from_gap(means.count, jnp.where(gap > noise, gap, jnp.nan), start)
 
     def _estimate(self, xs: Array, shares: Array) -> ConwayMaxwellPoissonCoords:
-        return estimate_from_average(self, xs, shares)
+        # Σ w (log x! − its tangent at the mean), of terms that are not negative
+        parts = shares.astype(float)
+        counts = xs.astype(parts.dtype)
+        mean = parts @ counts
+        mean = mean + parts @ (counts - mean)
+        return _from_gap(mean, parts @ _above_tangent(counts, mean), None)
 
     def _entropy(self, coords: ConwayMaxwellPoissonCoords) -> Array:
         rule = _rule(coords)
@@ -205,6 +204,48 @@ class ConwayMaxwellPoisson(AbstractObservedFamily[ConwayMaxwellPoissonCoords]):
         return ConwayMaxwellPoissonCoords(nu * free[0], -nu)
 
 
+def _tangent(mean: Array) -> tuple[Array, Array]:
+    # Height and slope of that of log x! at m; below 1 nothing cancels, and zero does as well.
+    high = mean >= 1
+    return jnp.where(high, log_gamma(mean + 1), 0), jnp.where(high, digamma(mean + 1), 0)
+
+
+def _above_tangent(x: Array, mean: Array) -> Array:
+    # log x! less the tangent: R(x) − R(m) + D(x, m) − (x − m)(digamma(m + 1) − log m)
+    slope = 1 / mean - log_gap(mean)
+    remainders = factorial_remainder(x) - factorial_remainder(mean)
+    above = remainders + deviance(x, mean) - (x - mean) * slope
+    return jnp.where(mean >= 1, above, log_gamma(x + 1))
+
+
+def _from_gap(
+    mean: Array, gap: Array, start: ConwayMaxwellPoissonCoords | None
+) -> ConwayMaxwellPoissonCoords:
+    """The distribution with a given mean m, and mean of what log x! is above its tangent at m.
+
+    The convex problem in the statistics x − m and log x! less the tangent, of which nothing
+    cancels, from the Poisson of the same mean or from where the caller was.
+    """
+    center = jax.lax.stop_gradient(mean)
+    slope = _tangent(center)[1]
+    if start is None:
+        begin = jnp.stack([jnp.log(center) - slope, -jnp.ones_like(slope)])
+    else:
+        begin = jnp.stack([start.count + start.log_factorial * slope, start.log_factorial])
+
+    def coords(theta: Array) -> ConwayMaxwellPoissonCoords:
+        return ConwayMaxwellPoissonCoords(theta[0] - theta[1] * slope, theta[1])
+
+    def potential(theta: Array) -> Array:
+        rule = _rule(jax.lax.stop_gradient(coords(theta)))
+        powers = theta[0] * (rule.points - center)
+        powers = powers + theta[1] * _above_tangent(rule.points, center)
+        return jnp.where(theta[1] < 0, logsumexp(powers + rule.log_weights), jnp.nan)
+
+    solution = invert_gradient(potential, jnp.stack([mean - center, gap]), begin)
+    return coords(jnp.where(jnp.isnan(gap), jnp.nan, solution))
+
+
 def _rate(coords: ConwayMaxwellPoissonCoords) -> Array:
     # μ; not zero where it underflows
     log_rate = coords.count / -coords.log_factorial
@@ -256,13 +297,17 @@ def _mean(coords: ConwayMaxwellPoissonCoords) -> ConwayMaxwellPoissonCoords:
 
 @_mean.defjvp
 def _mean_jvp(primals: tuple, tangents: tuple) -> tuple[Any, Any]:
-    # dη = Cov(s) dθ, from statistics about their means
+    # dη = Cov(s) dθ, from statistics about their means. log x! is nearly proportional to x: what it
+    # has beyond its tangent is a statistic of its own.
     (coords,), (direction,) = primals, tangents
-    masses, counts, logs = _masses(coords)
+    masses, counts, _ = _masses(coords)
     mean = _mean(coords)
-    counts, logs = counts - mean.count, logs - mean.log_factorial
-    change = masses * (direction.count * counts + direction.log_factorial * logs)
-    return mean, ConwayMaxwellPoissonCoords(jnp.dot(change, counts), jnp.dot(change, logs))
+    slope, above = _tangent(mean.count)[1], _above_tangent(counts, mean.count)
+    counts, above = counts - mean.count, above - jnp.dot(masses, above)
+    lean = direction.count + slope * direction.log_factorial
+    change = masses * (lean * counts + direction.log_factorial * above)
+    rise = jnp.dot(change, counts)
+    return mean, ConwayMaxwellPoissonCoords(rise, jnp.dot(change, above) + slope * rise)
 
 
 def _masses(coords: ConwayMaxwellPoissonCoords) -> tuple[Array, Array, Array]:

@@ -138,6 +138,9 @@ class Multinomial(AbstractObservedFamily[Array]):
         n = jnp.asarray(self.n_trials, coords.dtype)
         return jnp.sum(jax.vmap(part)(log_odds)) - factorial_remainder(n)
 
+    def _divergence(self, p: Array, q: Array) -> Array:
+        return self.n_trials * self._one_trial._divergence(p, q)
+
     def _in_domain(self, coords: Array) -> Bool[Array, ""]:
         return jnp.all(jnp.isfinite(coords))
 

@@ -12,7 +12,7 @@ from ...geometry.points import Natural
 from ...geometry.spaces import Euclidean
 from ..conjugacy.concentration import Waiting
 from ..observed import AbstractObservedFamily, estimate_from_average
-from ..special.counts import count_rule, expectation
+from ..special.counts import count_rule, draw_poisson, expectation
 from ..special.gamma import deviance, factorial_remainder
 from ..special.logistic import log1mexp, odds
 from ..support import Support
@@ -128,7 +128,7 @@ class NegativeBinomial(AbstractObservedFamily[Array]):
         first, second = jax.random.split(key)
         count = jnp.asarray(self.count, coords.dtype)
         log_draw = jax.random.loggamma(first, count, dtype=coords.dtype)
-        return jax.random.poisson(second, jnp.exp(log_draw) * odds(coords))
+        return draw_poisson(second, jnp.exp(log_draw) * odds(coords))
 
     def _features(self, x: Array) -> Array:
         return jnp.log1p(x.astype(float))[None]

@@ -12,6 +12,7 @@ from ...geometry.points import Natural
 from ...geometry.spaces import Euclidean
 from ..conjugacy.rate import LogRate
 from ..observed import AbstractObservedFamily, estimate_from_average, halfway_to_origin
+from ..special.counts import draw_poisson
 from ..special.gamma import deviance, factorial_remainder
 from ..support import Support
 
@@ -102,7 +103,7 @@ class Poisson(AbstractObservedFamily[Array]):
         return jnp.isfinite(jnp.exp(coords)) & jnp.isfinite(coords)
 
     def _sample(self, key: Key[Array, ""], coords: Array) -> Array:
-        return jax.random.poisson(key, jnp.exp(coords))
+        return draw_poisson(key, jnp.exp(coords))
 
     def _features(self, x: Array) -> Array:
         # The square root has nearly the same variance at every rate (Anscombe 1948).

@@ -132,6 +132,9 @@ class InverseWishart(AbstractObservedFamily[WishartCoords]):
         mean_log = mean_of(coords).log_determinant
         return self._of_inverse._entropy(coords) - (self.size + 1) * mean_log
 
+    def _divergence(self, p: WishartCoords, q: WishartCoords) -> Array:
+        return self._of_inverse._divergence(p, q)
+
     def _in_domain(self, coords: WishartCoords) -> Bool[Array, ""]:
         return self._of_inverse._in_domain(coords)
 

@@ -22,6 +22,7 @@ from ...geometry.roots import solve_decreasing
 from ...geometry.spaces import Euclidean, Symmetric
 from ..conjugacy.integrals import ShapeMatrix
 from ..observed import AbstractObservedFamily, given_by_density
+from ..special.divergence import shape_remainders, wishart_divergence
 from ..special.gamma import deviance, digamma, factorial_remainder, log_gap
 from ..support import Support
 
@@ -165,6 +166,13 @@ class Wishart(AbstractObservedFamily[WishartCoords]):
         standard = standard_entropy(self.size, coords.log_determinant)
         return standard + (self.size + 1) / 2 * mean_of(coords).log_determinant
 
+    def _divergence(self, p: WishartCoords, q: WishartCoords) -> Array:
+        own, other = (
+            (-(point.matrix + point.matrix.T) / 2, point.log_determinant) for point in (p, q)
+        )
+        change = p.matrix - q.matrix
+        return wishart_divergence(own, other, (change + change.T) / 2)
+
     def _in_domain(self, coords: WishartCoords) -> Bool[Array, ""]:
         a = coords.log_determinant
         return (a > (self.size - 1) / 2) & jnp.isfinite(_log_normalizer(coords))
@@ -219,16 +227,12 @@ def scale_of(coords: WishartCoords) -> Float[Array, "d d"]:
 
 @jax.custom_jvp
 def _log_normalizer(coords: WishartCoords) -> Array:
-    # 1. ψ = log Γ_d(a) − a log |−Θ|, with Γ_d(a) = π^(d(d−1)/4) Π_i Γ(g_i).
-    # 2. With log Γ(g) = R(g) − log g + g log g − g and s = a − g, what grows with a is a multiple
-    #    of log |−a Θ⁻¹| − d; of the rest remains s(1 − log a) − g log(1 + s/g).
+    # ψ = log Γ_d(a) − a log |−Θ|: what grows with a is a multiple of log |−a Θ⁻¹| − d.
     factor, a = factor_of(coords), coords.log_determinant
     size = factor.shape[0]
-    shapes, steps = _shapes(size, a)
     large = a * jnp.sum(jnp.log(a / jnp.diagonal(factor) ** 2) - 1)
-    small = factorial_remainder(shapes) - jnp.log(shapes) - shapes * jnp.log1p(steps / shapes)
     constant = jnp.asarray(size * (size - 1) / 4 * _LOG_PI, a.dtype)
-    return large + constant + jnp.sum(small + steps * (1 - jnp.log(a)))
+    return large + constant + shape_remainders(size, a - (size - 1) / 2)
 
 
 @_log_normalizer.defjvp

@@ -22,6 +22,7 @@ from ...geometry.structures import PositiveDefinite
 from ..matrices.inverse_wishart import InverseWishart
 from ..matrices.wishart import Wishart, WishartCoords, mean_of
 from ..observed import AbstractObservedFamily, given_by_density
+from ..special.divergence import normal_wishart_divergence
 from ..support import Support
 from .normal_wishart import NormalWishartCoords
 
@@ -213,6 +214,13 @@ class MatrixNormalInverseWishart(AbstractObservedFamily[NormalWishartCoords]):
         normal = p * q * (1 + _LOG_2_PI) - q * log_determinant(factor)
         mean_log = mean_of(wishart).log_determinant
         return self._of_covariance._entropy(wishart) + (normal - p * mean_log) / 2
+
+    def _divergence(self, p: NormalWishartCoords, q: NormalWishartCoords) -> Array:
+        own, other = (
+            (point.first, point.second, _symmetrized(point.quadratic), point.log_determinant)
+            for point in (p, q)
+        )
+        return normal_wishart_divergence(own, other)
 
     def _in_domain(self, coords: NormalWishartCoords) -> Bool[Array, ""]:
         location, factor, wishart = _split(coords)

@@ -12,6 +12,7 @@ from ...geometry.points import Natural, pairing
 from ...geometry.spaces import Euclidean
 from ..observed import AbstractObservedFamily, given_by_density
 from ..positive.gamma import Gamma, GammaCoords
+from ..special.divergence import normal_wishart_divergence
 from ..support import Support
 
 _GAMMA = Gamma()
@@ -165,6 +166,16 @@ class NormalGamma(AbstractObservedFamily[NormalGammaCoords]):
     def _mean_logarithm(self, coords: NormalGammaCoords) -> Array:
         # E log λ
         return _GAMMA._mean_logarithm(_split(coords)[1])
+
+    def _divergence(self, p: NormalGammaCoords, q: NormalGammaCoords) -> Array:
+        # those of a normal-Wishart in one dimension
+        def matrices(point: NormalGammaCoords) -> tuple[Array, Array, Array, Array]:
+            first, second, count = (
+                jnp.reshape(leaf, (1, 1)) for leaf in (point.first, point.second, point.quadratic)
+            )
+            return first, second, count, point.logarithm
+
+        return normal_wishart_divergence(matrices(p), matrices(q))
 
     def _in_domain(self, coords: NormalGammaCoords) -> Bool[Array, ""]:
         location, gamma = _split(coords)

@@ -117,6 +117,9 @@ class NormalInverseGamma(AbstractObservedFamily[NormalGammaCoords]):
         # that of (μ, λ), less 2 E log λ
         return _OF_PRECISION._entropy(coords) - 2 * _OF_PRECISION._mean_logarithm(coords)
 
+    def _divergence(self, p: NormalGammaCoords, q: NormalGammaCoords) -> Array:
+        return _OF_PRECISION._divergence(p, q)
+
     def _in_domain(self, coords: NormalGammaCoords) -> Bool[Array, ""]:
         return _OF_PRECISION._in_domain(coords)
 

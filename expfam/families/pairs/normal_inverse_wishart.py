@@ -173,6 +173,9 @@ class NormalInverseWishart(AbstractObservedFamily[NormalWishartCoords]):
         mean_log = mean_of(wishart).log_determinant
         return self._of_covariance._entropy(wishart) + (normal - mean_log) / 2
 
+    def _divergence(self, p: NormalWishartCoords, q: NormalWishartCoords) -> Array:
+        return self._of_precision._divergence(p, q)
+
     def _in_domain(self, coords: NormalWishartCoords) -> Bool[Array, ""]:
         return self._of_precision._in_domain(coords)
 

@@ -21,6 +21,7 @@ from ...geometry.points import Natural, pairing
 from ...geometry.spaces import Euclidean, Symmetric
 from ..matrices.wishart import Wishart, WishartCoords, mean_of, scale_of
 from ..observed import AbstractObservedFamily, given_by_density
+from ..special.divergence import normal_wishart_divergence
 from ..support import Support
 
 _LOG_2_PI = 1.8378770664093453
@@ -205,6 +206,14 @@ class NormalWishart(AbstractObservedFamily[NormalWishartCoords]):
         wishart = split(coords)[1]
         mean_log = mean_of(wishart).log_determinant
         return self._of_precision._entropy(wishart) + (normal - mean_log) / 2
+
+    def _divergence(self, p: NormalWishartCoords, q: NormalWishartCoords) -> Array:
+        # those of one row B = μᵀ
+        def matrices(point: NormalWishartCoords) -> tuple[Array, Array, Array, Array]:
+            count = jnp.reshape(point.quadratic, (1, 1))
+            return point.first[None], point.second, count, point.log_determinant
+
+        return normal_wishart_divergence(matrices(p), matrices(q))
 
     def _in_domain(self, coords: NormalWishartCoords) -> Bool[Array, ""]:
         location, wishart = split(coords)

@@ -8,12 +8,19 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key
 
 from ...geometry.checks import require
+from ...geometry.duality import bregman_divergence
 from ...geometry.points import Natural
 from ...geometry.roots import solve_decreasing
 from ...geometry.spaces import Euclidean
 from ..conjugacy.integrals import Shape
 from ..observed import AbstractObservedFamily
-from ..special.gamma import deviance, factorial_remainder, log_gap
+from ..special.gamma import (
+    deviance,
+    factorial_remainder,
+    log_gap,
+    scaled_deviance,
+    shape_remainder,
+)
 from ..support import Support
 
 
@@ -124,6 +131,13 @@ class Gamma(AbstractObservedFamily[GammaCoords]):
         # ψ − ⟨θ, η⟩ + E log x with gap = log k − digamma(k)
         k = coords.logarithm
         return factorial_remainder(k) + (k - 1) * log_gap(k) - jnp.log(-coords.value)
+
+    def _divergence(self, p: GammaCoords, q: GammaCoords) -> Array:
+        # D(k', k β'/β), and the Bregman divergence of ψ less k log k − k − k log β.
+        rates = scaled_deviance(
+            q.logarithm, p.logarithm, q.value / p.value, (q.value - p.value) / p.value
+        )
+        return rates + bregman_divergence(shape_remainder, q.logarithm, p.logarithm)
 
     def _in_domain(self, coords: GammaCoords) -> Bool[Array, ""]:
         rate, k = -coords.value, coords.logarithm

@@ -12,7 +12,7 @@ from ...geometry.points import Natural
 from ...geometry.spaces import Euclidean
 from ..conjugacy.integrals import PassageTimes
 from ..observed import AbstractObservedFamily
-from ..special.gamma import scaled_exp1
+from ..special.gamma import scaled_deviance, scaled_exp1
 from ..support import Support
 
 _HALF_LOG_2_PI = 0.9189385332046727
@@ -132,6 +132,19 @@ class InverseGaussian(AbstractObservedFamily[InverseGaussianCoords]):
         # log μ − e^(2λ/μ) E₁(2λ/μ)
         mean, shape = _mean_shape(coords)
         return jnp.log(mean) - scaled_exp1(2 * shape / mean)
+
+    def _divergence(self, p: InverseGaussianCoords, q: InverseGaussianCoords) -> Array:
+        # 1. ½ D(1, λ'/λ) + λ'(μ − μ')²/(2μμ'²).
+        # 2. With r₁, r₂ for θ'/θ the second is λ/(2μ) (√r₁ − √r₂)².
+        mean, shape = _mean_shape(p)
+        pairs = [(p.value, q.value), (p.reciprocal, q.reciprocal)]
+        ratios = jnp.stack([other / own for own, other in pairs])
+        changes = jnp.stack([(other - own) / own for own, other in pairs])
+        near = jnp.all(jnp.abs(changes) < 0.5)
+        apart = jnp.where(near, changes[0] - changes[1], ratios[0] - ratios[1])
+        fit = 0.5 * shape / mean * (apart / jnp.sum(jnp.sqrt(ratios))) ** 2
+        one = jnp.ones_like(shape)
+        return 0.5 * scaled_deviance(one, one, ratios[1], changes[1]) + fit
 
     def _in_domain(self, coords: InverseGaussianCoords) -> Bool[Array, ""]:
         both = jnp.stack([coords.value, coords.reciprocal])

@@ -109,6 +109,9 @@ class Beta(AbstractObservedFamily[BetaCoords]):
     def _entropy(self, coords: BetaCoords) -> Array:
         return dirichlet.entropy(_stack(coords))
 
+    def _divergence(self, p: BetaCoords, q: BetaCoords) -> Array:
+        return dirichlet.divergence(_stack(p), _stack(q))
+
     def _in_domain(self, coords: BetaCoords) -> Bool[Array, ""]:
         alpha = _stack(coords)
         return jnp.all((alpha > 0) & jnp.isfinite(alpha))

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key
 
 from ...geometry.checks import require
+from ...geometry.duality import bregman_divergence
 from ...geometry.points import Natural
 from ...geometry.roots import solve_decreasing
 from ...geometry.spaces import Euclidean
@@ -20,6 +21,8 @@ from ..special.gamma import (
     inverse_digamma,
     log_beta,
     log_gap,
+    scaled_deviance,
+    shape_remainder,
     trigamma,
     trigamma_defect,
 )
@@ -119,6 +122,9 @@ class Dirichlet(AbstractObservedFamily[Array]):
     def _entropy(self, coords: Array) -> Array:
         return entropy(coords)
 
+    def _divergence(self, p: Array, q: Array) -> Array:
+        return divergence(p, q)
+
     def _in_domain(self, coords: Array) -> Bool[Array, ""]:
         return jnp.all((coords > 0) & jnp.isfinite(coords))
 
@@ -191,6 +197,19 @@ def entropy(alpha: Float[Array, " k"]) -> Float[Array, ""]:
     n = jnp.sum(alpha)
     own = factorial_remainder(alpha) + alpha * log_gap(alpha) - jnp.log(alpha) + mean_of(alpha)
     return jnp.log(n) - factorial_remainder(n) - n * log_gap(n) + jnp.sum(own)
+
+
+def divergence(own: Float[Array, " k"], other: Float[Array, " k"]) -> Float[Array, ""]:
+    """KL, with Σ_k α_k log α_k/n, to which the parts that grow with α add up, on its own."""
+    # Of Σ_k α_k log α_k − n log n the Bregman divergence is Σ_k D(α'_k, α_k n'/n); the rest of ψ is
+    # convex, too.
+    n, step = jnp.sum(own), jnp.sum(other - own)
+    shares = scaled_deviance(other, own, jnp.sum(other) / n, step / n)
+
+    def rest(alpha: Array) -> Array:
+        return jnp.sum(shape_remainder(alpha)) - shape_remainder(jnp.sum(alpha))
+
+    return jnp.sum(shares) + bregman_divergence(rest, other, own)
 
 
 @jax.custom_jvp

@@ -3,16 +3,24 @@
 from collections.abc import Callable
 from typing import NamedTuple, final
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import erfc
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Key
+
+from .gamma import deviance, factorial_remainder
 
 # The handover from terms to nodes, where a smooth weight falls from 1 to 0.
 _CENTER, _WIDTH = 384.0, 40.0
 _TERMS = 640
 _FIRST_NODE = 144.0
 _PANELS, _ORDER = 24, 12
+
+# Above this rate, differences of log-factorials in float32 bend the draws of JAX.
+_LARGE_RATE = 1000.0
+# Rounds of rejection; each ends with a probability of more than ½.
+_ROUNDS = 200
 
 
 @final
@@ -62,6 +70,37 @@ def expectation(
     values = jnp.where(masses > 0, function(rule.points), 0)
     # The masses sum to one, up to rounding that divides out.
     return jnp.dot(masses, values) / jnp.sum(masses)
+
+
+def draw_poisson(key: Key[Array, ""], rate: Float[Array, ""]) -> Array:
+    """A draw of a Poisson of any rate."""
+    first, second = jax.random.split(key)
+    few = jax.random.poisson(first, jnp.minimum(rate, _LARGE_RATE))
+    many = _transformed_rejection(second, jnp.maximum(rate, _LARGE_RATE))
+    return jnp.where(rate < _LARGE_RATE, few.astype(many.dtype), many)
+
+
+def _transformed_rejection(key: Key[Array, ""], rate: Array) -> Array:
+    # Algorithm PTRS of Hörmann, The transformed rejection method for generating Poisson random
+    # variables (1993), without its squeezes; log p(x) = −R(x) − D(x, λ).
+    b = 0.931 + 2.53 * jnp.sqrt(rate)
+    a = -0.059 + 0.02483 * b
+    height = 1.1239 + 1.1328 / (b - 3.4)
+
+    def propose(state: tuple) -> tuple:
+        count, _, key = state
+        key, first = jax.random.split(key)
+        u, v = jax.random.uniform(first, (2,), rate.dtype)
+        near = jnp.maximum(0.5 - jnp.abs(u - 0.5), jnp.finfo(rate.dtype).eps)
+        x = jnp.floor((2 * a / near + b) * (u - 0.5) + rate + 0.43)
+        inside = jnp.maximum(x, 0)
+        log_mass = -factorial_remainder(inside) - deviance(inside, rate)
+        accepted = (x >= 0) & (jnp.log(v * height / (a / near**2 + b)) <= log_mass)
+        return jnp.where(accepted, _ROUNDS, count + 1), inside, key
+
+    begin = jnp.asarray(0), jnp.floor(rate), key
+    draw = jax.lax.while_loop(lambda state: state[0] < _ROUNDS, propose, begin)[1]
+    return draw.astype(int)
 
 
 def _log_weight(x: Array) -> Array:

@@ -126,10 +126,33 @@ def factorial_remainder(x: Array) -> Array:
 
 @jax.custom_jvp
 def deviance(x: Array, mean: Array) -> Array:
-    """x log(x/m) − x + m for x ≥ 0 and m > 0: not negative, and exact where x is close to m."""
+    """D(x, m) = x log(x/m) − x + m for x ≥ 0, m > 0: not negative, exact where x is close to m."""
+    return _deviance(x, mean, x - mean)
+
+
+@deviance.defjvp
+def _deviance_jvp(primals: tuple, tangents: tuple) -> tuple[Array, Array]:
+    x, mean = primals
+    slope = jnp.log(x / mean) * tangents[0] + (mean - x) / mean * tangents[1]
+    return deviance(x, mean), slope
+
+
+@jax.custom_jvp
+def deviance_from_gap(gap: Array, mean: Array) -> Array:
+    """D(m + g, m), where the gap g is known to more digits than m + g."""
+    return _deviance(jnp.maximum(mean + gap, 0), mean, gap)
+
+
+@deviance_from_gap.defjvp
+def _deviance_from_gap_jvp(primals: tuple, tangents: tuple) -> tuple[Array, Array]:
+    gap, mean = primals
+    rise = jnp.log1p(gap / mean)
+    return deviance_from_gap(gap, mean), rise * tangents[0] + (rise - gap / mean) * tangents[1]
+
+
+def _deviance(x: Array, mean: Array, gap: Array) -> Array:
     # With v = (x − m)/(x + m), log(x/m) = 2 artanh v (Loader 2000): of x ≈ m remains
     # (x − m) v + 2 x Σ_j v^(2j+1)/(2j + 1), j ≥ 1.
-    gap = x - mean
     v = gap / (x + mean)
     near = jnp.abs(v) < 0.1
     small = jnp.where(near, v, 0)
@@ -139,11 +162,20 @@ def deviance(x: Array, mean: Array) -> Array:
     return jnp.where(near, series, x * jnp.log(ratio) - gap)
 
 
-@deviance.defjvp
-def _deviance_jvp(primals: tuple, tangents: tuple) -> tuple[Array, Array]:
-    x, mean = primals
-    slope = jnp.log(x / mean) * tangents[0] + (mean - x) / mean * tangents[1]
-    return deviance(x, mean), slope
+def scaled_deviance(x: Array, base: Array, ratio: Array, change: Array) -> Array:
+    """D(x, b r) for a ratio r = 1 + c, exact also where x is close to b and r to 1.
+
+    Of divergences this is the part that grows with counts: where x and b r are equal up to
+    rounding, their difference is that of the two differences x − b and b c.
+    """
+    step = x - base
+    near = (jnp.abs(step) < base / 2) & (jnp.abs(change) < 0.5)
+    return deviance_from_gap(jnp.where(near, step - base * change, x - base * ratio), base * ratio)
+
+
+def shape_remainder(x: Array) -> Array:
+    """log Γ(x) − (x log x − x) for x > 0, which is convex, and of the size of log x."""
+    return factorial_remainder(x) - jnp.log(x)
 
 
 @jax.custom_jvp

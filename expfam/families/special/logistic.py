@@ -4,6 +4,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from .gamma import deviance_from_gap
+
 _LOG_2 = 0.6931471805599453
 
 
@@ -89,6 +91,29 @@ def _softmax_jvp(primals: tuple, tangents: tuple) -> tuple[Array, Array]:
     shares, top = softmax(logits), _top(logits)
     apart = change - jnp.sum(jnp.where(top, change, 0))
     return shares, shares * (apart - jnp.dot(jnp.where(top, 0, shares), apart))
+
+
+def divergence(own: Array, other: Array) -> Array:
+    """Σ_k p_k log(p_k/q_k) for p and q ∝ exp(logits), as a sum of terms that are not negative."""
+    # 1. With d_k = log(q_k/p_k) it is Σ_k p_k (exp(d_k) − 1 − d_k) = Σ_k D(p_k, q_k).
+    # 2. d_k = δ_k − log Σ_j p_j exp(δ_j) for the changes δ of the logits, relative to that of the
+    #    largest logit: the probability of the others may be as small as it likes.
+    top, known = _top(own), surprisals(own)
+    change = other - own
+    change = change - jnp.sum(jnp.where(top, change, 0))
+    rises = jnp.where(
+        change < 1,
+        jnp.exp(-known) * jnp.expm1(jnp.minimum(change, 1)),
+        jnp.exp(jnp.minimum(change - known, 20)) - jnp.exp(-known),
+    )
+    frequent = jnp.max(change - known) < 20
+    total = jnp.where(frequent, jnp.log1p(jnp.sum(rises)), logsumexp(change - known))
+    logs = change - total
+    p, q = jnp.exp(-known), jnp.exp(logs - known)
+    gap = jnp.where(logs < 0, -p * jnp.expm1(jnp.minimum(logs, 0)), q * jnp.expm1(-jnp.abs(logs)))
+    near = jnp.abs(logs) < 0.5
+    close = deviance_from_gap(jnp.where(near, gap, 0), jnp.where(near & (q > 0), q, 1))
+    return jnp.sum(jnp.where(near, close, -p * logs - gap))
 
 
 def _top(logits: Array) -> Array:
