@@ -164,13 +164,12 @@ class _Newton(optx.AbstractQuasiNewton):
     def terminate(
         self, fn: Any, y: Vector, args: Any, options: Any, state: Any, tags: Any
     ) -> tuple[Bool[Array, ""], optx.RESULTS]:
-        """Where the decrement, of which a step gains half, is lost in rounding."""
-        done, result = super().terminate(fn, y, args, options, state, tags)
+        """Where steps are small, or the decrement (a step gains half of it) is lost in rounding."""
         f, gradient = state.f_info.f, state.f_info.grad
         decrement = jnp.dot(gradient, state.descent_state.newton)
         lost = decrement <= 4 * jnp.finfo(f.dtype).eps * jnp.abs(f)
         # Before the first step nothing is known.
-        return done | (lost & (state.num_accepted_steps > 0)), result
+        return state.terminate | (lost & (state.num_accepted_steps > 0)), state.result
 
     def _information(self, f: Array, grad: Vector, matrix: Array) -> Any:
         operator = lx.MatrixLinearOperator(matrix, lx.positive_semidefinite_tag)
