@@ -85,7 +85,14 @@ def _shown(lines: list[str]) -> Iterator[str]:
             yield value
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def marked(page: Path) -> Any:
+    """A page; most are long tests, but what is read first is always run."""
+    name = str(page.relative_to(ROOT))
+    first = ("README.md", "docs/index.md", "docs/tutorial")
+    return pytest.param(page, id=name, marks=[] if name.startswith(first) else pytest.mark.slow)
+
+
+@pytest.mark.parametrize("page", map(marked, PAGES))
 def test_page_runs(page: Path) -> None:
     run_page(page)
 

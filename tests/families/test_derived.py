@@ -10,6 +10,8 @@ import expfam as ef
 from tests.families.reference import BAR
 from tests.registry import CLOSE, DIAGONAL, EXACT, FLOAT32, SCALE
 
+pytestmark = pytest.mark.slow
+
 X = np.array([0.3, 1.0, 2.7])
 N_DRAWS = 100_000
 

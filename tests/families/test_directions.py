@@ -11,6 +11,8 @@ import expfam as ef
 from tests.families.reference import BAR, DIGITS, assert_exact, exact, relative_error
 from tests.registry import CLOSE, EXACT, FLOAT32
 
+pytestmark = pytest.mark.slow
+
 ANGLES = ef.VonMises()
 KAPPAS = [1e-6, 0.5, 10.0, 1e4, 1e6]
 

@@ -11,6 +11,8 @@ from tests.registry import FLOAT32
 
 from .reference import assert_exact, exact
 
+pytestmark = pytest.mark.slow
+
 # Pairs far from each other, and pairs that differ by 10⁻⁴ of all coordinates.
 FAR = 1e-5 if FLOAT32 else 1e-12
 CLOSE = 1e-4 if FLOAT32 else 1e-10

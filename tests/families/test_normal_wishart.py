@@ -20,6 +20,8 @@ from tests.families.reference import (
 )
 from tests.registry import CLOSE, FLOAT32
 
+pytestmark = pytest.mark.slow
+
 GAMMA, INVERSE_GAMMA = ef.NormalGamma(), ef.NormalInverseGamma()
 WISHART, INVERSE_WISHART = ef.NormalWishart(2), ef.NormalInverseWishart(2)
 REGRESSION = ef.MatrixNormalInverseWishart(3, 2)

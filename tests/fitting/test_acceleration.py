@@ -8,6 +8,8 @@ import pytest
 import expfam as ef
 from tests.registry import DIAGONAL, FULL
 
+pytestmark = pytest.mark.slow
+
 RNG = np.random.default_rng(0)
 
 

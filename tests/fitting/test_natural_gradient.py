@@ -9,6 +9,8 @@ import pytest
 import expfam as ef
 from tests.registry import DIAGONAL
 
+pytestmark = pytest.mark.slow
+
 KEY = jax.random.key(0)
 RNG = np.random.default_rng(0)
 CENTERS = np.array([[3.0, 0], [-3.0, 0], [0, 3.0]])

@@ -9,6 +9,8 @@ import expfam as ef
 from expfam.fitting.standardize import change_frame, change_frame_of_prior, in_frame_of
 from tests.registry import DIAGONAL, FULL, IDENTITY, SCALE, random_params
 
+pytestmark = pytest.mark.slow
+
 P, D, K = 3, 2, 2
 MODELS = {
     "normal": ef.Normal(P),

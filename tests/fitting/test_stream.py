@@ -8,6 +8,8 @@ import pytest
 import expfam as ef
 from tests.registry import DIAGONAL
 
+pytestmark = pytest.mark.slow
+
 RNG = np.random.default_rng(0)
 CENTERS = np.array([[4.0, 0, 0], [-4.0, 0, 0], [0, 4.0, 4.0]])
 XS = CENTERS[RNG.integers(0, 3, 700)] + RNG.normal(size=(700, 3)) + 5.0

@@ -8,6 +8,8 @@ import pytest
 import expfam as ef
 from tests.registry import DIAGONAL, FULL, IDENTITY, SCALE
 
+pytestmark = pytest.mark.slow
+
 N, P, D, K = 120, 4, 2, 3
 STEPS = 100
 

@@ -9,6 +9,8 @@ from scipy import special, stats
 import expfam as ef
 from expfam.priors import compiled
 
+pytestmark = pytest.mark.slow
+
 KEY = jax.random.key(0)
 RNG = np.random.default_rng(0)
 Prior = ef.ConjugatePrior

@@ -8,6 +8,8 @@ from scipy import special
 
 import expfam as ef
 
+pytestmark = pytest.mark.slow
+
 Prior = ef.ConjugatePrior
 KEY = jax.random.key(0)
 

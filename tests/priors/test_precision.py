@@ -7,6 +7,8 @@ import pytest
 
 import expfam as ef
 
+pytestmark = pytest.mark.slow
+
 mpmath.mp.dps = 60
 log_gamma, log_beta = mpmath.loggamma, lambda a, b: mpmath.log(mpmath.beta(a, b))
 
