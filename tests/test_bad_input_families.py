@@ -17,6 +17,8 @@ import pytest
 
 import expfam as ef
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 CASES = {}
 

@@ -92,7 +92,7 @@ def marked(page: Path) -> Any:
     return pytest.param(page, id=name, marks=[] if name.startswith(first) else pytest.mark.slow)
 
 
-@pytest.mark.parametrize("page", map(marked, PAGES))
+@pytest.mark.parametrize("page", [marked(page) for page in PAGES])
 def test_page_runs(page: Path) -> None:
     run_page(page)
 

@@ -13,6 +13,8 @@ from expfam.families.special.elimination import eliminate, plan
 from tests.families.reference import BAR
 from tests.registry import CLOSE, EXACT
 
+pytestmark = pytest.mark.slow
+
 CYCLE = [(0, 1), (1, 2), (2, 3), (3, 4), (0, 4)]
 FAMILIES = {
     "dense": ef.Boltzmann(5),

@@ -16,6 +16,8 @@ from tests.registry import (
     random_params,
 )
 
+pytestmark = pytest.mark.slow
+
 TOTAL = 1e-4 if FLOAT32 else 1e-8
 COUNTS = jnp.arange(60)
 

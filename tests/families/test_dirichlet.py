@@ -11,6 +11,8 @@ import expfam as ef
 from tests.families.reference import BAR, DIGITS, assert_exact, exact
 from tests.registry import CLOSE, EXACT, FLOAT32
 
+pytestmark = pytest.mark.slow
+
 BETA = ef.Beta()
 CONCENTRATIONS = [
     [0.01, 0.01, 0.01],

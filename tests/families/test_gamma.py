@@ -11,6 +11,8 @@ import expfam as ef
 from tests.families.reference import BAR, DIGITS, EPSILON, assert_exact, exact, relative_error
 from tests.registry import CLOSE, FLOAT32
 
+pytestmark = pytest.mark.slow
+
 GAMMA, INVERSE = ef.Gamma(), ef.InverseGamma()
 SHAPES = [1e-8, 1e-3, 0.5, 3.0, 1e3, 1e6, 1e10]
 

@@ -10,6 +10,8 @@ import expfam as ef
 from tests.families.reference import BAR, EPSILON, inverse_wishart_entropy
 from tests.registry import CLOSE, FLOAT32
 
+pytestmark = pytest.mark.slow
+
 ROOT = np.random.default_rng(0).normal(size=(3, 3)) + 2 * np.eye(3)
 SCALE = ROOT @ ROOT.T
 FAMILY = ef.InverseWishart(3)

@@ -83,12 +83,12 @@ class Facts:
 facts_of = cache(Facts)
 
 
-@pytest.fixture(scope="module", params=[i.name for i in REGISTRY])
+@pytest.fixture(scope="module", params=[i.case for i in REGISTRY])
 def facts(request: pytest.FixtureRequest) -> Facts:
     return facts_of(request.param)
 
 
-@pytest.fixture(scope="module", params=REPRESENTATIVES)
+@pytest.fixture(scope="module", params=[i.case for i in REGISTRY if i.name in REPRESENTATIVES])
 def sampled(request: pytest.FixtureRequest) -> Facts:
     return facts_of(request.param)
 

@@ -11,6 +11,8 @@ import expfam as ef
 from tests.families.reference import DIGITS, assert_exact, cells_of, exact, relative_error
 from tests.registry import CLOSE, FLOAT32
 
+pytestmark = pytest.mark.slow
+
 LOGARITHMIC, CONWAY = ef.Logarithmic(), ef.ConwayMaxwellPoisson()
 
 

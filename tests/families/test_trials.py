@@ -13,6 +13,8 @@ import expfam as ef
 from tests.families.reference import BAR, DIGITS, assert_exact, cells_of, exact
 from tests.registry import CLOSE, EXACT
 
+pytestmark = pytest.mark.slow
+
 GEOMETRIC = ef.Geometric()
 
 

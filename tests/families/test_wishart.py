@@ -11,6 +11,8 @@ import expfam as ef
 from tests.families.reference import DIGITS, EPSILON, assert_exact, exact
 from tests.registry import CLOSE, FLOAT32
 
+pytestmark = pytest.mark.slow
+
 
 def scale_of(size):
     root = np.random.default_rng(0).normal(size=(size, size)) + 2 * np.eye(size)
