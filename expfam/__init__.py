@@ -6,13 +6,13 @@ from .families.derived.bijections import AffineMap as AffineMap
 from .families.derived.bijections import ExponentialMap as ExponentialMap
 from .families.derived.bijections import LogarithmMap as LogarithmMap
 from .families.derived.bijections import RootMap as RootMap
+from .families.derived.fixed import FixedCovariance as FixedCovariance
+from .families.derived.fixed import FixedRate as FixedRate
+from .families.derived.fixed import FixedShape as FixedShape
+from .families.derived.fixed import ZeroMean as ZeroMean
 from .families.derived.push_forward import PushForward as PushForward
 from .families.derived.restrictions import AffineRestriction as AffineRestriction
-from .families.derived.restrictions import FixedCovariance as FixedCovariance
-from .families.derived.restrictions import FixedRate as FixedRate
-from .families.derived.restrictions import FixedShape as FixedShape
 from .families.derived.restrictions import SharedParameters as SharedParameters
-from .families.derived.restrictions import ZeroMean as ZeroMean
 from .families.derived.sub_family import SubFamily as SubFamily
 from .families.derived.symmetrized import Symmetrized as Symmetrized
 from .families.directions.von_mises import VonMises as VonMises

@@ -7,8 +7,8 @@ from jaxtyping import Array, Float
 
 from ...geometry.checks import require
 from ...geometry.points import Natural
+from ..derived.fixed import FixedRate
 from ..derived.named import AbstractNamedFamily
-from ..derived.restrictions import FixedRate
 from ..derived.sub_family import SubFamily
 from ..support import Support
 from .gamma import Gamma

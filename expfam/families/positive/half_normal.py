@@ -8,9 +8,9 @@ from jaxtyping import Array, Float
 from ...geometry.checks import require
 from ...geometry.points import Natural
 from ..derived.bijections import RootMap
+from ..derived.fixed import FixedShape
 from ..derived.named import AbstractNamedFamily
 from ..derived.push_forward import PushForward
-from ..derived.restrictions import FixedShape
 from ..derived.sub_family import SubFamily
 from ..support import Support
 from .gamma import Gamma

@@ -10,9 +10,9 @@ from jaxtyping import Array, Float
 from ...geometry.points import Natural
 from ...geometry.structures import AbstractStructure, Leaf, PositiveDefinite
 from ..derived.bijections import AffineMap, as_floats
+from ..derived.fixed import FixedCovariance, ZeroMean
 from ..derived.named import AbstractNamedFamily
 from ..derived.push_forward import PushForward
-from ..derived.restrictions import FixedCovariance, ZeroMean
 from ..derived.sub_family import SubFamily
 from ..support import Support
 from .normal import Normal
