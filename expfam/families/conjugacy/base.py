@@ -86,6 +86,31 @@ class AbstractConjugacy(eqx.Module):
         """The family that the prior is named after, and natural coordinates in it."""
 
 
+class AbstractNamelessConjugacy(AbstractConjugacy):
+    """The normalized conjugate priors of a family that have no name, and one pseudo-count."""
+
+    @property
+    def n_counts(self) -> int:
+        """1."""
+        return 1
+
+    def shapes(self, family: Any) -> dict[str, tuple[int, ...]]:
+        """No usual hyper-parameters."""
+        return {}
+
+    def hyperparameters(self, family: Any, total: Any, count: Counts) -> dict[str, Array]:
+        """None."""
+        return {}
+
+    def from_hyperparameters(self, family: Any, values: dict[str, Array]) -> None:
+        """None."""
+        return
+
+    def distribution(self, family: Any, total: Any, count: Counts) -> None:
+        """None."""
+        return
+
+
 def add_row(family: Any, total: Any, count: Counts, x: Any) -> tuple[Any, Counts]:
     """φ + s(x) and ν + 1."""
     statistic = family._sufficient_statistic(x)

@@ -7,11 +7,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Key
 
-from .base import AbstractConjugacy, Counts, Scalar
+from .base import AbstractConjugacy, AbstractNamelessConjugacy, Counts, Scalar
 
 
 @final
-class Factors(AbstractConjugacy):
+class Factors(AbstractNamelessConjugacy):
     """Priors of a product of families.
 
     Attributes:
@@ -19,11 +19,6 @@ class Factors(AbstractConjugacy):
     """
 
     parts: tuple[AbstractConjugacy, ...]
-
-    @property
-    def n_counts(self) -> int:
-        """1."""
-        return 1
 
     def _zip(self, family: Any, *others: Any) -> Any:
         return zip(self.parts, family.factors, *others, strict=True)
@@ -68,25 +63,9 @@ class Factors(AbstractConjugacy):
         keys = jax.random.split(key, len(self.parts))
         return tuple(p.sample(f, k, t, count) for p, f, k, t in self._zip(family, keys, total))
 
-    def shapes(self, family: Any) -> dict[str, tuple[int, ...]]:
-        """None: factors share a count."""
-        return {}
-
-    def hyperparameters(self, family: Any, total: Any, count: Counts) -> dict[str, Array]:
-        """None."""
-        return {}
-
-    def from_hyperparameters(self, family: Any, values: dict[str, Array]) -> None:
-        """None."""
-        return
-
-    def distribution(self, family: Any, total: Any, count: Counts) -> None:
-        """None."""
-        return
-
 
 @final
-class Copies(AbstractConjugacy):
+class Copies(AbstractNamelessConjugacy):
     """Priors of n variables of one family, each with its own parameters.
 
     Attributes:
@@ -96,11 +75,6 @@ class Copies(AbstractConjugacy):
 
     part: AbstractConjugacy
     copies: int = eqx.field(static=True)
-
-    @property
-    def n_counts(self) -> int:
-        """1."""
-        return 1
 
     def conditions(self, family: Any, total: Any, count: Counts) -> dict[str, Bool[Array, ""]]:
         """Those of all variables."""
@@ -140,22 +114,6 @@ class Copies(AbstractConjugacy):
         """Variable by variable."""
         keys = jax.random.split(key, self.copies)
         return jax.vmap(lambda k, t: self.part.sample(family.family, k, t, count))(keys, total)
-
-    def shapes(self, family: Any) -> dict[str, tuple[int, ...]]:
-        """None: variables share a count."""
-        return {}
-
-    def hyperparameters(self, family: Any, total: Any, count: Counts) -> dict[str, Array]:
-        """None."""
-        return {}
-
-    def from_hyperparameters(self, family: Any, values: dict[str, Array]) -> None:
-        """None."""
-        return
-
-    def distribution(self, family: Any, total: Any, count: Counts) -> None:
-        """None."""
-        return
 
 
 def _sum(terms: Any) -> Scalar:

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key
 
 from ...geometry.points import pairing
-from .base import AbstractConjugacy, Counts, Scalar, predict_by_remainder
+from .base import AbstractNamelessConjugacy, Counts, Scalar, predict_by_remainder
 
 _NODES = 256
 _DRAWN = 2048  # nodes between which draws are interpolated
@@ -23,7 +23,7 @@ _RANGE = 40.0
 _POINTS, _ROUNDS = 65, 8
 
 
-class AbstractIntegral(AbstractConjugacy):
+class AbstractIntegral(AbstractNamelessConjugacy):
     """Priors of families with Z = e^c ∫ e^f(u) du; `count` must be positive."""
 
     @abstractmethod
@@ -47,11 +47,6 @@ class AbstractIntegral(AbstractConjugacy):
     @abstractmethod
     def inside(self, total: Any, count: Counts) -> Bool[Array, ""]:
         """Whether φ/ν is a possible expectation, given that ν > 0."""
-
-    @property
-    def n_counts(self) -> int:
-        """1."""
-        return 1
 
     def conditions(self, family: Any, total: Any, count: Counts) -> dict[str, Bool[Array, ""]]:
         """Those of Diaconis & Ylvisaker: ν > 0, and φ/ν is the mean of some θ."""
@@ -102,22 +97,6 @@ class AbstractIntegral(AbstractConjugacy):
         below = jnp.concatenate([jnp.zeros(1, step.dtype), jnp.cumsum(masses[1:] + masses[:-1])])
         u = jnp.interp(jax.random.uniform(first, dtype=step.dtype) * below[-1], below, nodes)
         return self.draw_given(family, second, total, count, u)
-
-    def shapes(self, family: Any) -> dict[str, tuple[int, ...]]:
-        """None: the priors have no name."""
-        return {}
-
-    def hyperparameters(self, family: Any, total: Any, count: Counts) -> dict[str, Array]:
-        """None."""
-        return {}
-
-    def from_hyperparameters(self, family: Any, values: dict[str, Array]) -> None:
-        """None."""
-        return
-
-    def distribution(self, family: Any, total: Any, count: Counts) -> None:
-        """None."""
-        return
 
     def _integrate(self, family: Any, total: Any, count: Counts) -> tuple[Scalar, Scalar]:
         # log Z and the peak of f. The nodes are fixed: the rule is as exact for derivatives.
