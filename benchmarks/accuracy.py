@@ -63,7 +63,7 @@ def offered(function: Callable[[], Any]) -> Callable[[], Any] | None:
     """A function of a peer, where it answers at all."""
     try:
         function()
-    except NotImplementedError:
+    except NotImplementedError:  # how peers say that they have no entropy or divergence
         return None
     return function
 

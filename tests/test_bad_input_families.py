@@ -237,7 +237,7 @@ def prior_of_two_counts():
 
 @refused(TypeError, "ConjugatePrior.from_mean: `family` must be a family or a model", "Mean")
 def prior_without_a_family():
-    ef.ConjugatePrior.from_mean(NORMAL.to_mean(normal()), 1.0, 1.0)  # pyright: ignore
+    ef.ConjugatePrior.from_mean(NORMAL.to_mean(normal()), 1.0, 1.0)  # pyright: ignore  no family, on purpose
 
 
 @refused(TypeError, "has the hyper-parameters shape, rate, but got alpha, beta")
@@ -301,7 +301,7 @@ def merge_of_two_families():
 @refused(TypeError, "ConjugatePrior.remove: `other` must be an expfam.ConjugatePrior", "float")
 def remove_of_a_number():
     prior = ef.ConjugatePrior.from_hyperparameters(POISSON, shape=1.0, rate=1.0)
-    prior.remove(1.0)  # pyright: ignore
+    prior.remove(1.0)  # pyright: ignore  no prior, on purpose
 
 
 @refused(ValueError, "log_predictive: `x` must be counts 0, 1, 2", "-1")
