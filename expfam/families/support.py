@@ -153,9 +153,7 @@ def replicate(supports: Any, copies: int) -> Any:
     )
 
 
-def check_data(
-    data: Any, supports: Any, owner: str, argument: str, values: bool = True
-) -> tuple[Any, tuple[int, ...]]:
+def check_data(data: Any, supports: Any, owner: str, argument: str) -> tuple[Any, tuple[int, ...]]:
     """Check data against a support.
 
     Args:
@@ -163,7 +161,6 @@ def check_data(
         supports: tree of `Support`.
         owner: class and method, for messages.
         argument: public name of the argument, for messages.
-        values: whether values are checked, and not only structure, shapes and types.
 
     Returns:
         The data as JAX arrays, and the batch shape.
@@ -183,7 +180,7 @@ def check_data(
         ) from error
     names = [argument if len(leaves) == 1 else f"{argument}, leaf {i}" for i in range(len(leaves))]
     checked = [
-        _check_leaf(array, support, owner, name, values)
+        _check_leaf(array, support, owner, name)
         for array, support, name in zip(arrays, leaves, names, strict=True)
     ]
     batches = {
@@ -198,9 +195,7 @@ def check_data(
     return jax.tree.unflatten(treedef, checked), batches.pop() if batches else ()
 
 
-def check_rows(
-    data: Any, supports: Any, owner: str, argument: str = "xs", values: bool = True
-) -> tuple[Any, int]:
+def check_rows(data: Any, supports: Any, owner: str, argument: str = "xs") -> tuple[Any, int]:
     """Check data that must be rows: exactly one leading axis, of length at least one.
 
     Returns:
@@ -222,7 +217,7 @@ def check_rows(
                 f"{owner}: `{argument}` must have one row per observation, shape "
                 f"{_wanted(supports)}, but has shape {came}.{hint}"
             )
-    arrays, batch = check_data(data, supports, owner, argument, values)
+    arrays, batch = check_data(data, supports, owner, argument)
     if len(batch) != 1 or batch[0] == 0:
         raise ValueError(
             f"{owner}: `{argument}` must have one row per observation, shape {_wanted(supports)} "
@@ -238,21 +233,7 @@ def _wanted(supports: Any) -> str:
     return shapes[0] if len(shapes) == 1 else f"a tuple with shapes {', '.join(shapes)}"
 
 
-def rows_are_good(data: Any, supports: Any, weights: Array | None) -> Bool[Array, ""]:
-    """Whether the values of rows and of weights are admitted; for use inside compiled programs."""
-    leaves, treedef = jax.tree.flatten(supports, is_leaf=is_support)
-    good = [
-        support.contains(leaf)
-        for support, leaf in zip(leaves, treedef.flatten_up_to(data), strict=True)
-    ]
-    if weights is not None:
-        good.append(_weights_are_good(weights))
-    return jnp.all(jnp.stack(good)) if good else jnp.asarray(True)
-
-
-def check_weights(
-    weights: Any, n: int, dtype: Any, owner: str, values: bool = True
-) -> Array | None:
+def check_weights(weights: Any, n: int, dtype: Any, owner: str) -> Array | None:
     """Check optional row weights: shape (n,), finite, not negative, not all zero.
 
     Raises:
@@ -266,13 +247,11 @@ def check_weights(
             f"{jnp.shape(weights)}."
         )
     array = with_automatic_axes(jnp.asarray(weights)).astype(dtype)
-    if not values:
-        return array
     message = f"{owner}: `weights` must be finite, not negative, not all zero."
     return require(array, _known(_weights_are_good, array), message)
 
 
-def _check_leaf(array: Any, support: Support, owner: str, argument: str, values: bool) -> Array:
+def _check_leaf(array: Any, support: Support, owner: str, argument: str) -> Array:
     array = array if hasattr(array, "dtype") else np.asarray(array)
     came = array.shape
     trailing = came[len(came) - len(support.shape) :]
@@ -291,8 +270,6 @@ def _check_leaf(array: Any, support: Support, owner: str, argument: str, values:
     array = with_automatic_axes(jnp.asarray(array))
     if array.dtype == np.bool_:
         array = array.astype(int)
-    if not values:
-        return array
     return require(
         array,
         _known(_contains, support, array),

@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Callable
+from types import MethodType
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar, final
 
 import equinox as eqx
@@ -9,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from .bound import BoundMethod
 from .points import AbstractPoint, Mean, Natural
 from .spaces import Chart, is_space, pack, unpack
 
@@ -35,13 +37,11 @@ class AbstractManifold(eqx.Module, Generic[C]):
     if not TYPE_CHECKING:
 
         def __getattribute__(self, name: str) -> Any:
-            """Look up an attribute.
-
-            Equinox makes a module of every bound method, which takes longer than many a method.
-            That is left to public methods, so that they can be arguments of transformations.
-            """
-            private = name.startswith("_")
-            return (object if private else eqx.Module).__getattribute__(self, name)
+            """Look up an attribute; public methods are trees, as manifolds are."""
+            value = object.__getattribute__(self, name)
+            if isinstance(value, MethodType) and not name.startswith("_"):
+                return BoundMethod(value)
+            return value
 
     @property
     @abstractmethod

@@ -5,7 +5,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, Key, PyTree
 
@@ -15,9 +14,10 @@ from ..families.base import (
     Data,
 )
 from ..families.observed import estimate_from_average
-from ..families.support import check_data, check_rows, check_weights, rows_are_good
+from ..families.support import check_data, check_rows, check_weights
 from ..geometry.checks import require
 from ..geometry.manifold import layout_of, remembered
+from ..geometry.memory import Memory
 from ..geometry.points import Mean, Natural
 from ..priors.conjugate import ConjugatePrior, check_prior
 from .interaction import AbstractInteraction, HarmoniumCoords, LikelihoodCoords
@@ -199,6 +199,9 @@ class AbstractHarmonium(AbstractExponentialFamily[HarmoniumCoords]):
         Mathematically, θ' = (∇ψ)⁻¹(η̂) with η̂ the mean of ∇ψ(θ | x); with a conjugate prior of
         pseudo-statistics φ and pseudo-count ν, θ' = (∇ψ)⁻¹((φ + n η̂)/(ν + n)).
 
+        JAX arrays are checked, and for factor analysis summed up, only in the first step on them;
+        arrays of NumPy, which may change, in every step.
+
         Args:
             params: natural coordinates.
             xs: rows of observations, with one leading axis n.
@@ -214,22 +217,33 @@ class AbstractHarmonium(AbstractExponentialFamily[HarmoniumCoords]):
                 (RuntimeError under `jit`).
         """
         owner = self._owner("expectation_maximization")
-        self._check_point(params, Natural, "expectation_maximization", "params")
+        if _ADMITTED.recall(self, params) is None:
+            self._check_point(params, Natural, "expectation_maximization", "params")
+            _ADMITTED.keep(True, self, params)
         check_prior(self, prior, "expectation_maximization")
-        support = remembered(self, "observed_support", lambda: self.observed_support)
-        # Values that are known are checked inside the step: one compiled call does it all.
-        leaves = jax.tree.leaves((params.coords, xs, weights, prior))
-        traced = any(isinstance(leaf, Tracer) for leaf in leaves)
-        xs, n = check_rows(xs, support, owner, values=traced)
-        weights = check_weights(weights, n, float, owner, values=traced)
-        coords, flags = _em_step(self, params.coords, xs, weights, prior)
-        if traced:
-            return require(Natural(coords), flags[1], f"{owner}: {DEGENERATE}")
-        if not np.asarray(flags).all():
-            check_rows(xs, support, owner)
-            check_weights(weights, n, float, owner)
-            raise ValueError(f"{owner}: {DEGENERATE}")
-        return Natural(coords)
+        rows, weights = self._rows_for_steps(xs, weights, owner)
+        following, valid = _em_step(self, params.coords, rows, weights, prior)
+        following = require(following, valid, f"{owner}: {DEGENERATE}")
+        _ADMITTED.keep(True, self, following)
+        return following
+
+    def _rows_for_steps(self, xs: Data, weights: Array | None, owner: str) -> tuple[Any, Any]:
+        # The rows, checked; those with the same averages instead, where there are fewer.
+        leaves, structure = jax.tree.flatten((xs, weights))
+        fewer = _FEWER.recall(self, *leaves, how=structure)
+        if fewer is None:
+            support = remembered(self, "observed_support", lambda: self.observed_support)
+            xs, n = check_rows(xs, support, owner)
+            weights = check_weights(weights, n, float, owner)
+            checked = jax.tree.leaves((xs, weights))
+            if any(isinstance(leaf, Tracer) for leaf in checked):
+                return xs, weights
+            with jax.ensure_compile_time_eval():
+                fewer = _fewer_rows(self, xs, weights)
+            # Arrays of numpy may change, and those of another type were converted.
+            if all(one is other for one, other in zip(leaves, checked, strict=True)):
+                _FEWER.keep(fewer, self, *leaves, how=structure)
+        return fewer or (xs, weights)
 
     # ---------------------------------------------------------------- kernels
 
@@ -366,10 +380,19 @@ def _expectation(model: Any, coords: Any, xs: Any, weights: Array | None) -> Any
 
 
 @jax.jit
+def _fewer_rows(model: Any, xs: Any, weights: Any) -> tuple[Any, ...]:
+    rows, parts = model._compress(xs, weights)
+    return () if rows is xs else (rows, parts)
+
+
+@jax.jit
 def _em_step(
     model: Any, coords: Any, xs: Any, weights: Any, prior: Any
-) -> tuple[Any, Bool[Array, "2"]]:
-    # The next coordinates, whether rows and weights are admitted, and whether the step is valid.
-    good = rows_are_good(xs, model.observed_support, weights)
+) -> tuple[Natural, Bool[Array, ""]]:
     coords, _, valid = model._em_step(coords, xs, weights, prior)
-    return coords, jnp.stack([good, valid])
+    return Natural(coords), valid
+
+
+# Points that a step returned, and rows that steps were made on.
+_ADMITTED = Memory()
+_FEWER = Memory()
