@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ..geometry.duality import bregman_divergence
-from ..geometry.linalg import cholesky, invert_triangular
+from ..geometry.linalg import factorize
 from ..geometry.shards import sum_over_devices
 
 # Blocks of this many rows stay in the cache, and are long enough to be shared out to threads.
@@ -245,7 +245,7 @@ def _fisher_information(family: Any, coords: Any) -> Array:
 def _solve(information: Array, target: Array) -> Array:
     # in units of the standard deviations, so that scales do not matter
     scale = jnp.sqrt(jnp.diagonal(information))
-    inverse = invert_triangular(cholesky(information / jnp.outer(scale, scale)))
+    _, inverse = factorize(information / jnp.outer(scale, scale))
     scaled = (target.T / scale).T
     return ((inverse.T @ (inverse @ scaled)).T / scale).T
 

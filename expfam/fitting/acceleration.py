@@ -19,7 +19,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Float, Int
 
 from ..families.base import AbstractExponentialFamily
-from ..geometry.linalg import cholesky, invert_triangular
+from ..geometry.linalg import factorize
 
 Map = Callable[[Any], tuple[Any, Float[Array, ""], Bool[Array, ""]]]
 
@@ -99,7 +99,7 @@ def _combine(moves: Array, bends: Array, residual: Array) -> Float[Array, " dim"
     gram = bends @ bends.T
     ridge = jnp.finfo(gram.dtype).eps ** 0.75 * jnp.trace(gram)
     safe = jnp.where(ridge > 0, ridge, 1)
-    inverse = invert_triangular(cholesky(gram + safe * jnp.eye(gram.shape[0], dtype=gram.dtype)))
+    _, inverse = factorize(gram + safe * jnp.eye(gram.shape[0], dtype=gram.dtype))
     weights = inverse.T @ (inverse @ (bends @ residual))
     return weights @ (moves + bends)
 

@@ -24,12 +24,27 @@ def cholesky(matrix: Matrix) -> Matrix:
 
 @cholesky.defjvp
 def _cholesky_jvp(primals: Any, tangents: Any) -> tuple[Array, Array]:
+    factor, inverse = factorize(*primals)
+    return factor, factor @ _relative(inverse, tangents[0])
+
+
+@jax.custom_jvp
+def factorize(matrix: Matrix) -> tuple[Matrix, Matrix]:
+    """Lower Cholesky factor L, A = L Lᵀ, and L⁻¹; NaN where A is not positive definite."""
+    return _factorize(matrix)
+
+
+@factorize.defjvp
+def _factorize_jvp(primals: Any, tangents: Any) -> tuple[Any, Any]:
+    factor, inverse = factorize(*primals)
+    relative = _relative(inverse, tangents[0])
+    return (factor, inverse), (factor @ relative, -relative @ inverse)
+
+
+def _relative(inverse: Array, tangent: Array) -> Array:
     # dL = L Φ(L⁻¹ dA L⁻ᵀ), Φ: the lower triangle with half of the diagonal (Murray 2016, eq. 8)
-    factor = cholesky(*primals)
-    inverse = invert_triangular(factor)
-    middle = inverse @ tangents[0] @ inverse.T
-    half = jnp.tril(middle) - 0.5 * jnp.diag(jnp.diagonal(middle))
-    return factor, factor @ half
+    middle = inverse @ tangent @ inverse.T
+    return jnp.tril(middle) - 0.5 * jnp.diag(jnp.diagonal(middle))
 
 
 @jax.custom_jvp
@@ -70,7 +85,7 @@ def reverse_cholesky(matrix: Matrix) -> Matrix:
 
 def invert_positive(matrix: Matrix) -> Matrix:
     """The inverse of a symmetric, positive-definite matrix; NaN where it is not."""
-    inverse = invert_triangular(cholesky(matrix))
+    _, inverse = factorize(matrix)
     return inverse.T @ inverse
 
 
@@ -100,6 +115,12 @@ def is_symmetric(matrix: Matrix) -> Bool[Array, ""]:
 @sequential_vmap
 def _cholesky(matrix: Array) -> Array:
     return jnp.linalg.cholesky(matrix, symmetrize_input=False)
+
+
+@sequential_vmap
+def _factorize(matrix: Array) -> tuple[Array, Array]:
+    factor = jnp.linalg.cholesky(matrix, symmetrize_input=False)
+    return factor, solve_triangular(factor, jnp.eye(*factor.shape, dtype=factor.dtype), lower=True)
 
 
 @sequential_vmap

@@ -21,7 +21,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from .linalg import cholesky, invert_triangular
+from .linalg import cholesky, factorize
 from .spaces import AbstractSpace, Euclidean, Isotropic, Symmetric
 
 # A covariance is numerically singular where this many units in the last place of the second moments
@@ -65,8 +65,8 @@ class AbstractStructure(eqx.Module):
         """The natural leaf −L Lᵀ/2."""
 
     @abstractmethod
-    def invert(self, factor: Leaf) -> Leaf:
-        """L⁻¹."""
+    def factors(self, natural: Leaf) -> tuple[Leaf, Leaf]:
+        """L and L⁻¹."""
 
     @abstractmethod
     def log_det(self, factor: Leaf, dim: int) -> Array | float:
@@ -149,8 +149,8 @@ class PositiveDefinite(AbstractStructure):
     def from_factor(self, factor: Array) -> Array:
         return -0.5 * factor @ factor.T
 
-    def invert(self, factor: Array) -> Array:
-        return invert_triangular(factor)
+    def factors(self, natural: Array) -> tuple[Array, Array]:
+        return factorize(-(natural + natural.T))
 
     def log_det(self, factor: Array, dim: int) -> Array:
         return jnp.sum(jnp.log(jnp.diagonal(factor)))
@@ -179,8 +179,8 @@ class PositiveDefinite(AbstractStructure):
         # 3. The conditional variance 1/L_jj² of x_j is that of Σ_i L_ij x_i / L_jj, so rounding of
         #    the second moments by ε moves it by up to ε Σ_i L_ij² E[x_i²] / L_jj².
         symmetric = (covariance + covariance.T) / 2
-        lower = cholesky(symmetric[::-1, ::-1])
-        factor = invert_triangular(lower).T[::-1, ::-1]
+        _, inverse = factorize(symmetric[::-1, ::-1])
+        factor = inverse.T[::-1, ::-1]
         noise = jnp.finfo(covariance.dtype).eps * (jnp.diagonal(second_moment) @ factor**2)
         return jnp.where(jnp.all(_SINGULAR_ULPS * noise < 1), factor, jnp.nan)
 
@@ -223,8 +223,9 @@ class Diagonal(AbstractStructure):
     def from_factor(self, factor: Array) -> Array:
         return -0.5 * factor**2
 
-    def invert(self, factor: Array) -> Array:
-        return 1 / factor
+    def factors(self, natural: Array) -> tuple[Array, Array]:
+        factor = self.factor(natural)
+        return factor, 1 / factor
 
     def log_det(self, factor: Array, dim: int) -> Array:
         return jnp.sum(jnp.log(factor))
@@ -290,8 +291,9 @@ class Scale(AbstractStructure):
     def from_factor(self, factor: Array) -> Array:
         return -0.5 * factor**2
 
-    def invert(self, factor: Array) -> Array:
-        return 1 / factor
+    def factors(self, natural: Array) -> tuple[Array, Array]:
+        factor = self.factor(natural)
+        return factor, 1 / factor
 
     def log_det(self, factor: Array, dim: int) -> Array:
         return dim * jnp.log(factor)
@@ -357,8 +359,8 @@ class Identity(AbstractStructure):
     def from_factor(self, factor: None) -> None:
         return None
 
-    def invert(self, factor: None) -> None:
-        return None
+    def factors(self, natural: None) -> tuple[None, None]:
+        return None, None
 
     def log_det(self, factor: None, dim: int) -> float:
         return 0.0

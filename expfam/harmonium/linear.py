@@ -19,7 +19,7 @@ from ..families.real.normal import Normal, NormalCoords
 from ..families.reframe import between, reframe_normal
 from ..geometry import spaces as sp
 from ..geometry.duality import invert_gradient, minimize_tilted
-from ..geometry.linalg import cholesky, eigh, invert_triangular
+from ..geometry.linalg import eigh, factorize
 from ..geometry.structures import Diagonal, Identity, PositiveDefinite
 from . import latent as lat
 from .interaction import AbstractInteraction, HarmoniumCoords, LikelihoodCoords
@@ -160,7 +160,7 @@ class LinearInteraction(AbstractInteraction):
     def _shift(self, coords: HarmoniumCoords | LikelihoodCoords) -> tuple[NormalCoords, Array]:
         # ρ as an offset of the location, and χ. With Ψ = L⁻ᵀL⁻¹ and V = L⁻¹Θ: ΘᵀΨΘ = VᵀV.
         structure = self.observable.structure
-        inverse = structure.invert(structure.factor(coords.observable.second))
+        _, inverse = structure.factors(coords.observable.second)
         whitened = jax.vmap(lambda column: structure.apply(inverse, column), 1, 1)(
             coords.interaction
         )
@@ -214,8 +214,7 @@ class LinearInteraction(AbstractInteraction):
     def loadings(self, coords: HarmoniumCoords | LikelihoodCoords) -> tuple[Array, Array, Any]:
         """W = ΨΘ, b = Ψθ_X, and the factor L of Ψ⁻¹."""
         structure = self.observable.structure
-        factor = structure.factor(coords.observable.second)
-        inverse = structure.invert(factor)
+        factor, inverse = structure.factors(coords.observable.second)
 
         def covariance(vector: Array) -> Array:
             return structure.apply_transposed(inverse, structure.apply(inverse, vector))
@@ -448,8 +447,8 @@ class LinearInteraction(AbstractInteraction):
         if self.location.structure == Identity():
             # I − G = B Bᵀ: the free loadings W B⁻ᵀ may be any matrix.
             identity = jnp.eye(self.location.size, dtype=loadings.dtype)
-            root = cholesky(identity - 2 * shift.second)
-            loadings = loadings @ invert_triangular(root).T
+            _, inverse = factorize(identity - 2 * shift.second)
+            loadings = loadings @ inverse.T
         return loadings, mean, self.observable.structure.to_unconstrained(factor), free
 
     def from_unconstrained(self, free: PyTree[Array]) -> HarmoniumCoords:
@@ -460,8 +459,8 @@ class LinearInteraction(AbstractInteraction):
             # W = W̃ C⁻ᵀ with C Cᵀ = I + W̃ᵀΨ⁻¹W̃ has WᵀΨ⁻¹W = I − C⁻¹C⁻ᵀ, smaller than I.
             white = jax.vmap(lambda c: structure.apply_transposed(factor, c), 1, 1)(loadings)
             size = self.location.size
-            root = cholesky(jnp.eye(size, dtype=white.dtype) + white.T @ white)
-            loadings = loadings @ invert_triangular(root).T
+            _, inverse = factorize(jnp.eye(size, dtype=white.dtype) + white.T @ white)
+            loadings = loadings @ inverse.T
         likelihood = self.from_loadings(loadings, mean, factor)
         if not self.restricted:
             return self.join(likelihood, self.prior_family._from_unconstrained(latent))

@@ -64,13 +64,14 @@ def evaluate(structure):
         s = structure
         factor = s.from_unconstrained(free)
         natural = s.from_factor(factor)
-        inverse = s.invert(factor)
+        factor_again, inverse = s.factors(natural)
         covariance = s.covariance(inverse, SIZE)
         mean_square = None if covariance is None else covariance + s.outer(x)
         return {
             "factor": factor,
             "natural": natural,
-            "factor_again": s.factor(natural),
+            "factor_again": factor_again,
+            "factor_only": s.factor(natural),
             "inverse": inverse,
             "covariance": covariance,
             "precision_factor": s.precision_factor(covariance, mean_square, SIZE),
@@ -106,6 +107,7 @@ def test_factor_of_the_precision(structure, kernels):
     factor = dense_factor(structure, own["factor"])
     close(-2 * own["dense"], factor @ factor.T)
     close(own["factor_again"], own["factor"])
+    close(own["factor_only"], own["factor"])
     np.testing.assert_allclose(factor, np.tril(factor))
     assert np.all(np.diagonal(factor) > 0)
 

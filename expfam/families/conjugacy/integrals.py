@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Key
 
-from ...geometry.linalg import cholesky, invert_triangular
+from ...geometry.linalg import cholesky, factorize
 from ..special.gamma import factorial_remainder, log_gamma, log_rise
 from .base import Counts, Scalar
 from .integral import AbstractIntegral
@@ -76,7 +76,7 @@ class ShapeMatrix(AbstractIntegral):
     def place(self, family: Any, total: Any, count: Counts, u: Scalar) -> Any:
         """The mean of Θ."""
         a = (self.size - 1) / 2 + jnp.exp(u)
-        inverse = invert_triangular(cholesky((total.matrix + total.matrix.T) / 2))
+        _, inverse = factorize((total.matrix + total.matrix.T) / 2)
         matrix = -(count * a + (self.size + 1) / 2) * inverse.T @ inverse
         return replace(total, matrix=matrix, log_determinant=a)
 

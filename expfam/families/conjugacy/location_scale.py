@@ -19,7 +19,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key
 
 from ...geometry.duality import bregman_divergence
-from ...geometry.linalg import cholesky, invert_triangular
+from ...geometry.linalg import cholesky, factorize
 from ...geometry.structures import AbstractStructure, Leaf, Scale
 from ..frame import rescale
 from ..matrices.wishart import Wishart, WishartCoords
@@ -164,8 +164,8 @@ class LocationScale(AbstractConjugacy):
         # −½κ|Lᵀ(μ − m)|² − N KL(Ψ/N ‖ P⁻¹) − (N − ν) log|L| − width
         structure, size = self.structure, self.size
         location, mean, scatter, freedom, added = self._parts(total, count)
-        factor = structure.factor(coords.second)
-        gap = structure.apply(structure.invert(factor), coords.first)
+        factor, inverse = structure.factors(coords.second)
+        gap = structure.apply(inverse, coords.first)
         gap = gap - structure.apply_transposed(factor, mean)
         middle = self._middle(family, total, count).second
         pull = 0.5 * location * jnp.dot(gap, gap) + freedom * self._scale_divergence(
@@ -203,8 +203,9 @@ class LocationScale(AbstractConjugacy):
         grown = 1 + 1 / location
         if scatter.ndim == 2:
             # log |Ψ'|/|Ψ| = log(1 + gapᵀΨ⁻¹gap κ/(κ + 1))
-            size, factor = self.size, cholesky(scatter)
-            whitened = invert_triangular(factor) @ gap
+            size = self.size
+            factor, inverse = factorize(scatter)
+            whitened = inverse @ gap
             distance = jnp.dot(whitened, whitened) / grown
             log_det = 2 * jnp.sum(jnp.log(jnp.diagonal(factor)))
             rise = log_rise((freedom + 1 - size) / 2, jnp.asarray(size / 2, freedom.dtype))
@@ -314,8 +315,8 @@ class LocationScale(AbstractConjugacy):
 
     def normalizers(self, coords: Any) -> Float[Array, "2"]:
         """The terms of ψ that the two counts weigh: ½ μᵀPμ and −½ log |P|."""
-        factor = self.structure.factor(coords.second)
-        whitened = self.structure.apply(self.structure.invert(factor), coords.first)
+        factor, inverse = self.structure.factors(coords.second)
+        whitened = self.structure.apply(inverse, coords.first)
         log_det = self.structure.log_det(factor, self.size)
         return jnp.stack([0.5 * jnp.dot(whitened, whitened), -jnp.asarray(log_det)])
 

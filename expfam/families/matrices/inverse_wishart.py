@@ -10,6 +10,7 @@ from jaxtyping import Array, Bool, Float, Key
 from ...geometry.checks import require, require_shape
 from ...geometry.linalg import (
     cholesky,
+    factorize,
     gram,
     invert_positive,
     invert_triangular,
@@ -100,7 +101,7 @@ class InverseWishart(AbstractObservedFamily[WishartCoords]):
         return -2 * params.coords.matrix, 2 * params.coords.log_determinant
 
     def _sufficient_statistic(self, x: Array) -> WishartCoords:
-        inverse = invert_triangular(cholesky(x))
+        _, inverse = factorize(x)
         return WishartCoords(inverse.T @ inverse, log_determinant(inverse))
 
     def _log_base_measure(self, x: Array) -> Array:

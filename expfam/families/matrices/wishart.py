@@ -10,6 +10,7 @@ from jaxtyping import Array, Bool, Float, Key
 from ...geometry.checks import require, require_shape
 from ...geometry.linalg import (
     cholesky,
+    factorize,
     gram,
     invert_positive,
     invert_triangular,
@@ -151,8 +152,7 @@ class Wishart(AbstractObservedFamily[WishartCoords]):
         parts = shares.astype(xs.dtype)
         mean = jnp.tensordot(parts, xs, axes=1)
         mean = mean + jnp.tensordot(parts, xs - mean, axes=1)
-        factor = cholesky(mean)
-        inverse = invert_triangular(factor)
+        factor, inverse = factorize(mean)
         roots = inverse @ jax.vmap(cholesky)(xs)
         squares = jnp.diagonal(roots, axis1=1, axis2=2) ** 2
         below = jnp.sum(jnp.tril(roots, -1) ** 2, axis=(1, 2))

@@ -10,6 +10,7 @@ from jaxtyping import Array, Bool, Float, Key
 from ...geometry.checks import require, require_shape
 from ...geometry.linalg import (
     cholesky,
+    factorize,
     gram,
     invert_positive,
     invert_triangular,
@@ -148,7 +149,7 @@ class MatrixNormalInverseWishart(AbstractObservedFamily[NormalWishartCoords]):
     def _sufficient_statistic(self, x: tuple[Array, Array]) -> NormalWishartCoords:
         # with Σ = L Lᵀ
         matrix, covariance = x
-        inverse = invert_triangular(cholesky(covariance))
+        _, inverse = factorize(covariance)
         whitened = matrix @ inverse.T
         return NormalWishartCoords(
             whitened @ inverse,
@@ -171,7 +172,7 @@ class MatrixNormalInverseWishart(AbstractObservedFamily[NormalWishartCoords]):
         # that of Σ = L Lᵀ, and that of B given Σ
         matrix, covariance = x
         location, factor, wishart = _split(coords)
-        inverse = invert_triangular(cholesky(covariance))
+        _, inverse = factorize(covariance)
         residual = factor.T @ (matrix - location) @ inverse.T
         rows = self.columns * (log_determinant(factor) - self.rows * _LOG_2_PI)
         normal = rows + self.rows * log_determinant(inverse) - jnp.sum(residual**2)
@@ -184,7 +185,7 @@ class MatrixNormalInverseWishart(AbstractObservedFamily[NormalWishartCoords]):
         #    qK⁻¹ = −2 η_quadratic − (MG)(MG)ᵀ, where noise is never taken for a variance.
         # 2. The degrees of freedom are those of a Wishart with the same E Σ⁻¹ and E log |Σ⁻¹|.
         precision = -2 * means.second
-        inverse = invert_triangular(cholesky(precision))
+        _, inverse = factorize(precision)
         whitened = means.first @ inverse.T
         total = -2 * means.quadratic
         spread = total - whitened @ whitened.T
@@ -312,8 +313,7 @@ def _mean(coords: NormalWishartCoords) -> NormalWishartCoords:
 
 def _split(coords: NormalWishartCoords) -> tuple[Array, Array, WishartCoords]:
     # M, the factor F of K = F Fᵀ, and the Wishart of Σ⁻¹: Ψ = S − MᵀKM, the square completed once
-    factor = cholesky(_symmetrized(coords.quadratic))
-    inverse = invert_triangular(factor)
+    factor, inverse = factorize(_symmetrized(coords.quadratic))
     whitened = inverse @ coords.first
     scale = coords.second - whitened.T @ whitened
     return inverse.T @ whitened, factor, WishartCoords(-scale / 2, coords.log_determinant / 2)

@@ -10,9 +10,9 @@ from jaxtyping import Array, Bool, Float, Key
 from ...geometry.checks import require
 from ...geometry.linalg import (
     cholesky,
+    factorize,
     gram,
     invert_positive,
-    invert_triangular,
     is_symmetric,
     log_determinant,
 )
@@ -129,7 +129,7 @@ class NormalInverseWishart(AbstractObservedFamily[NormalWishartCoords]):
     def _sufficient_statistic(self, x: tuple[Array, Array]) -> NormalWishartCoords:
         # with Σ = L Lᵀ
         mean, covariance = x
-        inverse = invert_triangular(cholesky(covariance))
+        _, inverse = factorize(covariance)
         whitened = inverse @ mean
         return NormalWishartCoords(
             whitened @ inverse,
@@ -151,7 +151,7 @@ class NormalInverseWishart(AbstractObservedFamily[NormalWishartCoords]):
     def _log_density(self, coords: NormalWishartCoords, x: tuple[Array, Array]) -> Array:
         # that of Σ = L Lᵀ, and that of μ given Σ
         (mean, covariance), (location, wishart) = x, split(coords)
-        inverse = invert_triangular(cholesky(covariance))
+        _, inverse = factorize(covariance)
         residual = inverse @ (mean - location)
         normal = self.size * (jnp.log(coords.quadratic) - _LOG_2_PI) + log_determinant(inverse)
         fit = coords.quadratic * jnp.dot(residual, residual)

@@ -10,6 +10,7 @@ from jaxtyping import Array, Bool, Float, Key
 from ...geometry.checks import require, require_shape
 from ...geometry.linalg import (
     cholesky,
+    factorize,
     gram,
     invert_positive,
     invert_triangular,
@@ -175,7 +176,7 @@ class NormalWishart(AbstractObservedFamily[NormalWishartCoords]):
         #    noise is never taken for a variance.
         # 2. The degrees of freedom are those of a Wishart with the same E Λ and E log |Λ|.
         precision = -2 * means.second
-        inverse = invert_triangular(cholesky(precision))
+        _, inverse = factorize(precision)
         whitened = inverse @ means.first
         total = -2 * means.quadratic
         spread = total - jnp.dot(whitened, whitened)

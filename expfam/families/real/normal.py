@@ -244,7 +244,7 @@ class Normal(AbstractObservedFamily[NormalCoords]):
         return jnp.isfinite(_log_normalizer(self.structure, coords))
 
     def _sample(self, key: Key[Array, ""], coords: NormalCoords) -> Array:
-        inverse = self.structure.invert(self.structure.factor(coords.second))
+        _, inverse = self.structure.factors(coords.second)
         noise = jax.random.normal(key, (self.size,), coords.first.dtype)
         whitened = self.structure.apply(inverse, coords.first) + noise
         u = self.structure.apply_transposed(inverse, whitened)
@@ -295,7 +295,7 @@ class Normal(AbstractObservedFamily[NormalCoords]):
 @jax.custom_jvp
 def _moments(structure: AbstractStructure, coords: NormalCoords) -> tuple[Array, Leaf]:
     # μ = L⁻ᵀv, and Σ = L⁻ᵀL⁻¹ as a mean leaf
-    inverse = structure.invert(structure.factor(coords.second))
+    _, inverse = structure.factors(coords.second)
     mean = structure.apply_transposed(inverse, structure.apply(inverse, coords.first))
     return mean, structure.covariance(inverse, coords.first.shape[-1])
 
@@ -314,8 +314,8 @@ def _moments_jvp(primals: Any, tangents: Any) -> tuple[Any, Any]:
 @jax.custom_jvp
 def _log_normalizer(structure: AbstractStructure, coords: NormalCoords) -> Float[Array, ""]:
     # ψ(θ) = ½ θ₁ᵀP⁻¹θ₁ − ½ log|P| = ½‖v‖² − log|L|
-    factor = structure.factor(coords.second)
-    whitened = structure.apply(structure.invert(factor), coords.first)
+    factor, inverse = structure.factors(coords.second)
+    whitened = structure.apply(inverse, coords.first)
     return 0.5 * jnp.dot(whitened, whitened) - structure.log_det(factor, coords.first.shape[-1])
 
 
@@ -337,8 +337,8 @@ def _log_density(
     # log p(x) = −½‖Lᵀx − v‖² + log|L| − ½ d log 2π. Under vmap, Lᵀx is one product over all rows
     # and components; x − μ would be as many vectors as both together.
     dim = x.shape[-1]
-    factor = structure.factor(coords.second)
-    whitened = structure.apply(structure.invert(factor), coords.first)
+    factor, inverse = structure.factors(coords.second)
+    whitened = structure.apply(inverse, coords.first)
     residual = structure.apply_transposed(factor, x) - whitened
     constant = jnp.asarray(0.5 * dim * _LOG_2_PI, x.dtype)
     return structure.log_det(factor, dim) - 0.5 * jnp.dot(residual, residual) - constant

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ...geometry.duality import bregman_divergence
-from ...geometry.linalg import cholesky, invert_triangular
+from ...geometry.linalg import cholesky, factorize, invert_triangular
 from .gamma import deviance_from_gap, factorial_remainder, scaled_deviance
 
 
@@ -32,7 +32,7 @@ def relative_root(
     """
     # Far off, G = C⁻¹C' with B = C'C'ᵀ. Close by, G Gᵀ = (1 + c)I + E with
     # E = C⁻¹(B − A − cA)C⁻ᵀ, and g_ii² − (1 + c) = E_ii − Σ_j g_ij².
-    inverse = invert_triangular(cholesky(own))
+    _, inverse = factorize(own)
     apart = inverse @ (change - share * own) @ inverse.T
     near = jnp.max(jnp.sum(jnp.abs(apart), axis=1)) + jnp.abs(share) < 0.5
     whole = jnp.where(near, 1 + share, 1)
@@ -117,7 +117,7 @@ def normal_wishart_divergence(
 
 
 def _solve(precision: Array, target: Array) -> Array:
-    inverse = invert_triangular(cholesky(precision))
+    _, inverse = factorize(precision)
     return inverse.T @ (inverse @ target)
 
 
