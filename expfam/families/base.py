@@ -393,15 +393,12 @@ class AbstractExponentialFamily(AbstractManifold[C]):
         self, coords: C, xs: Data, weights: Any, prior: Any, total: Any
     ) -> Float[Array, ""]:
         # What fits maximize: the mean log-likelihood per row, with a prior plus its log-density
-        # over the number of all rows. Differentiable in `coords`, with exact derivatives.
-        values = jax.vmap(lambda x: self._log_normalizer_given(coords, x))(xs)
-        share = compiled.shares(weights, values.shape[0], values.dtype)
+        # over the number of all rows. Differentiable, with exact derivatives.
+        n = jax.tree.leaves(xs)[0].shape[0]
+        share = compiled.shares(weights, n, compiled.dtype_of(coords, xs))
+        value = compiled.average_given(self, coords, xs, share)
         normalizer = self._log_normalizer(coords)
-        return (
-            jnp.dot(share, values)
-            - normalizer
-            + compiled.log_prior(prior, coords, normalizer, total)
-        )
+        return value - normalizer + compiled.log_prior(prior, coords, normalizer, total)
 
     def _em_step(
         self, coords: C, xs: Data, weights: Any, prior: Any, block_size: int | None = None

@@ -10,8 +10,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from ..geometry.derivatives import derivative_along
 from ..geometry.duality import bregman_divergence
 from ..geometry.linalg import factorize
+from ..geometry.points import pairing
 from ..geometry.shards import sum_over_devices
 
 # Blocks of this many rows stay in the cache, and are long enough to be shared out to threads.
@@ -123,6 +125,30 @@ def expectation(
 
     like = (parts[0], coords)
     return sum_over_rows(both, (family, coords), xs, parts, block_size, like)
+
+
+@jax.custom_jvp
+def average_given(family: Any, coords: Any, xs: Any, parts: Array) -> Float[Array, ""]:
+    """The average over rows of ψ(θ | x), with shares that sum to one.
+
+    Its gradient comes from the same pass through blocks of rows.
+    """
+    return expectation(family, coords, xs, parts, None)[0]
+
+
+def _average_given_jvp(primals: Any, tangents: Any) -> tuple[Array, Array]:
+    family, coords, xs, parts = primals
+    value, means = expectation(family, coords, xs, parts, None)
+
+    def average(family: Any, xs: Any, parts: Array) -> Array:
+        return jnp.dot(parts, jax.vmap(lambda x: family._log_normalizer_given(coords, x))(xs))
+
+    along = derivative_along(lambda moved: pairing(moved, means), (coords,), tangents[1:2])
+    rest = derivative_along(average, (family, xs, parts), (tangents[0], *tangents[2:]))
+    return value, along + rest
+
+
+average_given.defjvp(_average_given_jvp, symbolic_zeros=True)
 
 
 @jax.jit

@@ -31,7 +31,8 @@ def _cholesky_jvp(primals: Any, tangents: Any) -> tuple[Array, Array]:
 @jax.custom_jvp
 def factorize(matrix: Matrix) -> tuple[Matrix, Matrix]:
     """Lower Cholesky factor L, A = L Lᵀ, and L⁻¹; NaN where A is not positive definite."""
-    return _factorize(matrix)
+    factor, inverse = _factorize(matrix)
+    return factor, inverse
 
 
 @factorize.defjvp
@@ -118,14 +119,20 @@ def _cholesky(matrix: Array) -> Array:
 
 
 @sequential_vmap
-def _factorize(matrix: Array) -> tuple[Array, Array]:
+def _factorize(matrix: Array) -> Float[Array, "2 d d"]:
+    # As one array: loops over the same matrices are then the same, whichever part is asked for, and
+    # the compiler makes one of them.
     factor = jnp.linalg.cholesky(matrix, symmetrize_input=False)
-    return factor, solve_triangular(factor, jnp.eye(*factor.shape, dtype=factor.dtype), lower=True)
+    return jnp.stack([factor, _solve_identity(factor)])
 
 
 @sequential_vmap
 def _invert_triangular(factor: Array) -> Array:
-    return solve_triangular(factor, jnp.eye(factor.shape[-1], dtype=factor.dtype), lower=True)
+    return _solve_identity(factor)
+
+
+def _solve_identity(factor: Array) -> Array:
+    return solve_triangular(factor, jnp.eye(*factor.shape, dtype=factor.dtype), lower=True)
 
 
 @sequential_vmap

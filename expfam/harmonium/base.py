@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, Key, PyTree
 
+from ..families import compiled
 from ..families.base import (
     DEGENERATE,
     AbstractExponentialFamily,
@@ -16,6 +17,7 @@ from ..families.base import (
 from ..families.observed import estimate_from_average
 from ..families.support import check_data, check_rows, check_weights
 from ..geometry.checks import require
+from ..geometry.derivatives import derivative_along
 from ..geometry.manifold import layout_of, remembered
 from ..geometry.memory import Memory
 from ..geometry.points import Mean, Natural
@@ -260,7 +262,7 @@ class AbstractHarmonium(AbstractExponentialFamily[HarmoniumCoords]):
         return self.interaction.log_normalizer_given(coords, x)
 
     def _log_observable_density(self, coords: HarmoniumCoords, x: Data) -> Array:
-        return self.interaction.log_observable_density(coords, x)
+        return _log_observable_density(self, coords, x)
 
     def _log_density(self, coords: HarmoniumCoords, x: Data) -> Array:
         observed, latent = x
@@ -334,15 +336,52 @@ class AbstractHarmonium(AbstractExponentialFamily[HarmoniumCoords]):
         self._check_coords(likelihood, Natural, layout, method, "likelihood")
 
 
+# Densities are stable sums, but differentiated as ψ(θ | x) − ψ(θ): as one E-step.
+
+
+@jax.custom_jvp
+def _log_observable_density(model: Any, coords: Any, x: Any) -> Array:
+    return model.interaction.log_observable_density(coords, x)
+
+
+def _log_observable_density_jvp(primals: Any, tangents: Any) -> tuple[Array, Array]:
+    def difference(model: Any, coords: Any, x: Any) -> Array:
+        return model._log_normalizer_given(coords, x) - model._log_normalizer(coords)
+
+    return _log_observable_density(*primals), derivative_along(difference, primals, tangents)
+
+
+_log_observable_density.defjvp(_log_observable_density_jvp, symbolic_zeros=True)
+
+
+@jax.custom_jvp
+def _average(model: Any, coords: Any, xs: Any, parts: Array) -> Array:
+    def average(fixed: Any, rows: Any, parts: Array) -> Array:
+        model, coords = fixed
+        return jnp.dot(parts, jax.vmap(lambda x: model._log_observable_density(coords, x))(rows))
+
+    return compiled.sum_over_rows(average, (model, coords), xs, parts)
+
+
+def _average_jvp(primals: Any, tangents: Any) -> tuple[Array, Array]:
+    def difference(model: Any, coords: Any, xs: Any, parts: Array) -> Array:
+        given = compiled.average_given(model, coords, xs, parts)
+        return given - jnp.sum(parts) * model._log_normalizer(coords)
+
+    return _average(*primals), derivative_along(difference, primals, tangents)
+
+
+_average.defjvp(_average_jvp, symbolic_zeros=True)
+
+
 # Compiled bodies of the public methods.
 
 
 @jax.jit
 def _average_log_density(model: Any, coords: Any, xs: Any, weights: Array | None) -> Array:
-    values = jax.vmap(lambda x: model._log_observable_density(coords, x))(xs)
-    if weights is None:
-        return jnp.mean(values)
-    return jnp.dot(weights / jnp.sum(weights), values)
+    n = jax.tree.leaves(xs)[0].shape[0]
+    parts = compiled.shares(weights, n, compiled.dtype_of(coords, xs))
+    return _average(model, coords, xs, parts)
 
 
 @jax.jit

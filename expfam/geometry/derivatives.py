@@ -1,0 +1,38 @@
+"""Derivatives along some arguments, for rules that say how to differentiate a function."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.custom_derivatives import SymbolicZero
+from jaxtyping import Array
+
+
+def derivative_along(
+    function: Callable[..., Array], primals: tuple[Any, ...], tangents: tuple[Any, ...]
+) -> Array:
+    """The derivative of a function in the directions that are given to a rule of `custom_jvp`.
+
+    Nothing is done for arguments that do not move.
+
+    Args:
+        function: of the primals, to one number.
+        primals: trees of arrays.
+        tangents: trees like these, with a `SymbolicZero` for every array that does not move: those
+            of a rule that was defined with `symbolic_zeros=True`.
+    """
+    leaves, structure = jax.tree.flatten(primals)
+    directions = structure.flatten_up_to(tangents)
+    moving = [i for i, one in enumerate(directions) if not isinstance(one, SymbolicZero)]
+    if not moving:
+        return jnp.zeros_like(jax.eval_shape(function, *primals))
+
+    def restricted(*moved: Array) -> Array:
+        replaced = list(leaves)
+        for i, leaf in zip(moving, moved, strict=True):
+            replaced[i] = leaf
+        return function(*jax.tree.unflatten(structure, replaced))
+
+    at = [leaves[i] for i in moving]
+    return jax.jvp(restricted, at, [directions[i] for i in moving])[1]

@@ -1,0 +1,91 @@
+"""Derivatives of log-densities of observations: those of the density itself, by autodiff."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.flatten_util import ravel_pytree
+
+import expfam as ef
+from tests.registry import DIAGONAL
+
+N, P = 11, 3
+MODELS = {
+    "mixture": ef.Mixture(ef.Normal(P), 2),
+    "tied mixture": ef.Mixture(ef.Normal(P), 2, ef.Identity()),
+    "factor analysis": ef.factor_analysis(P, 1),
+    "HMoG": ef.analytic_hmog(P, DIAGONAL, 1, 2),
+    "symmetric HMoG": ef.symmetric_hmog(P, DIAGONAL, 2, DIAGONAL, 2),
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_derivatives_are_those_of_the_density(name):
+    model = MODELS[name]
+    rng = np.random.default_rng(0)
+    xs, weights = jnp.asarray(rng.normal(size=(N, P))), jnp.asarray(rng.uniform(size=N))
+    params = model.initialize(jax.random.key(0))
+
+    def explicit(coords, xs, weights):
+        own = jax.vmap(lambda x: model.interaction.log_observable_density(coords, x))(xs)
+        return jnp.dot(weights, own) / jnp.sum(weights)
+
+    def average(coords, xs, weights):
+        return model.average_log_observable_density(ef.Natural(coords), xs, weights)
+
+    def each(coords, xs, weights):
+        own = model.log_observable_density(ef.Natural(coords), xs)
+        return jnp.dot(weights, own) / jnp.sum(weights)
+
+    def derivatives(function):
+        value, gradients = jax.value_and_grad(function, (0, 1, 2))(params.coords, xs, weights)
+        # Second derivatives along one direction, of all arguments at once.
+        primals = (params.coords, xs, weights)
+        direction = jax.tree.map(jnp.ones_like, primals)
+        gradient = jax.grad(function, (0, 1, 2))
+        return ravel_pytree((value, gradients, jax.jvp(gradient, primals, direction)[1]))[0]
+
+    wanted, *found = jax.jit(lambda: [derivatives(f) for f in (explicit, average, each)])()
+    for own in found:
+        np.testing.assert_allclose(own, wanted, rtol=1e-8, atol=1e-8)
+
+
+def test_derivatives_of_rows_in_several_blocks():
+    model = MODELS["mixture"]
+    xs = jnp.asarray(np.random.default_rng(1).normal(size=(2500, P)))
+    params = model.initialize(jax.random.key(0))
+
+    def average(params, xs):
+        return model.average_log_observable_density(params, xs)
+
+    def each(params, xs):
+        return jnp.mean(model.log_observable_density(params, xs))
+
+    wanted = ravel_pytree(jax.jit(jax.grad(each, (0, 1)))(params, xs))[0]
+    found = ravel_pytree(jax.jit(jax.grad(average, (0, 1)))(params, xs))[0]
+    np.testing.assert_allclose(found, wanted, rtol=1e-9, atol=1e-12)
+
+
+def test_temporaries_of_the_gradient_do_not_grow_with_the_rows():
+    model = MODELS["HMoG"]
+    params = model.initialize(jax.random.key(0))
+
+    def average(params, xs):
+        return model.average_log_observable_density(params, xs)
+
+    def temporaries(n):
+        rows = jax.ShapeDtypeStruct((n, P), float)
+        compiled = jax.jit(jax.grad(average)).lower(params, rows).compile()
+        return compiled.memory_analysis().temp_size_in_bytes
+
+    # What is left are a few copies of the share of every row.
+    assert temporaries(80_000) - temporaries(40_000) <= 4 * 8 * 40_000
+
+
+def test_gradients_with_counts():
+    model = ef.Mixture(ef.Poisson(), 2)
+    xs = jnp.asarray([0, 3, 1, 8])
+    params = model.initialize(jax.random.key(0))
+    gradient = ef.gradient(lambda p: model.average_log_observable_density(p, xs))(params)
+    wanted = model.mean_posterior_statistics(params, xs) - model.to_mean(params)
+    np.testing.assert_allclose(ravel_pytree(gradient)[0], ravel_pytree(wanted)[0], atol=1e-12)
