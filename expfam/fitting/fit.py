@@ -110,8 +110,9 @@ def fit(
     # The steps are done about the mean of the data, where statistics lose no digits.
     inner = in_frame_of(model, xs, weights, scaled=False)
     starts, steps_key = jax.random.split(key)
+    few, parts = _compress(inner, xs, weights)
     if params is None:
-        coords = _starts(inner, jax.random.split(starts, restarts), xs, weights)
+        coords = _starts(inner, jax.random.split(starts, restarts), few, parts)
     else:
         model._check_point(params, Natural, owner, "params")
         coords = jax.tree.map(lambda leaf: with_automatic_axes(jnp.asarray(leaf)), params.coords)
@@ -119,7 +120,7 @@ def fit(
         coords = jax.tree.map(lambda leaf: leaf[None], coords)
     prior = change_frame_of_prior(model, inner, prior)
 
-    rows, parts = _compress(inner, xs, weights) if method.averages else (xs, weights)
+    rows, parts = (few, parts) if method.averages else (xs, weights)
     run = _begin(inner, method, coords)
     run, interrupted = _loop(inner, method, run, rows, parts, prior, steps_key, progress)
     result = _report(model, inner, method, run, interrupted)

@@ -23,6 +23,7 @@ from ..geometry.linalg import eigh, factorize
 from ..geometry.structures import Diagonal, Identity, PositiveDefinite
 from . import latent as lat
 from .interaction import AbstractInteraction, HarmoniumCoords, LikelihoodCoords
+from .rows import mean_covariance, sigma_rows
 
 
 @final
@@ -350,10 +351,7 @@ class LinearInteraction(AbstractInteraction):
         # 2. The latent family is fitted to the scores, which have mean 0 and covariance I.
         size, dim = self.observable.size, self.location.size
         xs = jax.vmap(self.observable._enter)(xs)
-        share = weights / jnp.sum(weights)
-        mean = share @ xs
-        centered = xs - mean
-        covariance = (centered * share[:, None]).T @ centered
+        mean, covariance = mean_covariance(xs, weights / jnp.sum(weights))
         values, vectors = eigh(covariance)
         values, vectors = values[::-1], vectors[:, ::-1]
         eps = jnp.finfo(xs.dtype).eps
@@ -376,26 +374,16 @@ class LinearInteraction(AbstractInteraction):
         factor = jax.tree.map(
             lambda own, other: jnp.where(jnp.all(jnp.isfinite(own)), own, other), factor, isotropic
         )
-        scores = centered @ vectors[:, :dim] / jnp.sqrt(leading)
+        scores = (xs - mean) @ (vectors[:, :dim] / jnp.sqrt(leading))
         frame, inverse = self._frame(loadings, factor)
         prior = self.prior_family._initialize_from_sample(key, scores @ inverse.T, weights)
         return self._join_nearest(self.from_loadings(loadings @ frame, mean, factor), prior)
 
     def compress(self, xs: Any, weights: Any) -> tuple[Any, Any]:
-        # Where all is normal, ψ(θ | x) is quadratic in x, so averages over rows depend on their
-        # mean and covariance Σ λ_j v_j v_jᵀ alone; the 2p rows mean ± √(p λ_j) v_j have the same.
-        size, n = self.observable.size, xs.shape[0]
-        if n <= 2 * size or not lat.is_normal(self.posterior_family):
+        # Where all is normal, ψ(θ | x) is quadratic in x.
+        if xs.shape[0] <= 2 * self.observable.size or not lat.is_normal(self.posterior_family):
             return xs, weights
-        total = n if weights is None else jnp.sum(weights)
-        share = jnp.full((n,), 1 / n, xs.dtype) if weights is None else weights / total
-        first = share @ xs
-        mean = first + share @ (xs - first)
-        centered = xs - mean
-        values, vectors = eigh((centered * share[:, None]).T @ centered)
-        spread = (vectors * jnp.sqrt(size * jnp.maximum(values, 0))).T
-        rows = jnp.concatenate([mean + spread, mean - spread])
-        return rows, jnp.full((2 * size,), total / (2 * size), xs.dtype)
+        return sigma_rows(xs, weights)
 
     def weak_means(self, xs: Any) -> HarmoniumCoords:
         # No loadings. Two rows ±1 in every latent direction: mean 0, variance 1.
