@@ -8,7 +8,7 @@ import pytest
 
 from expfam.families.special import counts, gamma, logistic
 from expfam.families.special.bessel import bessel
-from tests.families.reference import BAR, DIGITS, assert_exact, exact
+from tests.families.reference import BAR, DIGITS, EPSILON, assert_exact, exact
 from tests.registry import FLOAT32
 
 DTYPE = np.float32 if FLOAT32 else np.float64
@@ -73,6 +73,17 @@ def test_deviance_of_close_numbers(gap, mean):
 def test_deviance_and_remainder_at_zero():
     assert gamma.deviance(jnp.asarray(0.0), jnp.asarray(3.0)) == 3
     assert gamma.factorial_remainder(jnp.asarray(0.0)) == 0
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 9, 10, 11, 150, 10**4, 10**5, 10**7])
+def test_what_is_above_a_factorial(count):
+    # Where counts are large, what is lost is little beside half a unit in the last place.
+    with mpmath.workdps(DIGITS):
+        factorial = mpmath.loggamma(count + 1)
+        value = DTYPE(float(factorial) + 1 + 1e-5 * count)
+        found = gamma.above_factorial(jnp.asarray(value), jnp.asarray(count, DTYPE))
+        error = abs(exact(found) - (exact(value) - factorial))
+        assert error < exact(value) / (20 if count > 100 else 1) * EPSILON
 
 
 @pytest.mark.parametrize("y", [-1e8, -100.0, -2.3, -2.0, 0.5, 20.0])

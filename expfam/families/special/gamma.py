@@ -13,6 +13,8 @@ from jaxtyping import Array
 _HALF_LOG_2_PI = 0.9189385332046727
 _STEPS = 10
 EULER = 0.5772156649015329
+# log 2 with 10 binary places, and the rest
+_SHORT_LOG_2, _REST_LOG_2 = 710 / 1024, -0.000212194440054690582767879
 
 # B_2j / 2j for j = 1 … 8, and B_2j / (2j (2j − 1))
 _BERNOULLI = np.array([1 / 6, -1 / 30, 1 / 42, -1 / 30, 5 / 66, -691 / 2730, 7 / 6, -3617 / 510])
@@ -122,6 +124,23 @@ def factorial_remainder(x: Array) -> Array:
     safe = jnp.where(low > 0, low, 1)
     direct = log_gamma(low + 1) - jnp.where(low > 0, low * jnp.log(safe) - low, 0)
     return jnp.where(x < _STEPS, direct, series)
+
+
+def above_factorial(value: Array, count: Array) -> Array:
+    """v − log k! for whole k ≥ 0, with the rounding of v alone where the two are close.
+
+    For k ≥ 10, log k! = k log k − k + R(k) is taken off in parts, of which the large ones are
+    exact: y is log k rounded to 8 binary places, k is cut in two, and short products are exact.
+    """
+    k = jnp.maximum(jax.lax.stop_gradient(count), _STEPS)
+    fraction, exponent = jnp.frexp(k)
+    power = exponent.astype(k.dtype)
+    y = jnp.round(256 * jnp.log(k)) / 256
+    rest = (power * _SHORT_LOG_2 - y) + (power * _REST_LOG_2 + jnp.log(fraction))
+    unit = jnp.ldexp(jnp.ones_like(k), exponent - 12)
+    high = jnp.floor(k / unit) * unit
+    large = (value - high * (y - 1)) - (k - high) * (y - 1) - k * rest - factorial_remainder(k)
+    return jnp.where(count < _STEPS, value - log_gamma(jnp.minimum(count, _STEPS) + 1), large)
 
 
 @jax.custom_jvp
