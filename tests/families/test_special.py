@@ -42,6 +42,7 @@ def test_functions_of_one_number(name):
 TWO = {
     "log_rise": (gamma.log_rise, lambda x, n: mpmath.loggamma(x + n) - mpmath.loggamma(x)),
     "digamma_rise": (gamma.digamma_rise, lambda x, n: mpmath.digamma(x + n) - mpmath.digamma(x)),
+    "digamma_gap": (gamma.digamma_gap, lambda x, y: mpmath.digamma(x) - mpmath.digamma(y)),
     "log_beta": (
         gamma.log_beta,
         lambda x, n: mpmath.loggamma(x) + mpmath.loggamma(n) - mpmath.loggamma(x + n),
@@ -58,6 +59,25 @@ def test_functions_of_two_numbers_of_any_magnitudes(name):
         # B(1, 1) = Γ(2)/Γ(1) = 1, the logarithm of which is 0 up to rounding
         kept = [i for i, b in enumerate(expected) if abs(b) > 1e-12]
         assert_exact(values[kept], [expected[i] for i in kept])
+
+
+@pytest.mark.parametrize("x", [1e-3, 1.0, 3.0, 50.0, 1e6])
+def test_gap_of_digammas_of_close_numbers(x):
+    x, y = DTYPE(x), DTYPE(x * (1 + 1e-3))
+    found, slopes = jax.jit(jax.value_and_grad(gamma.digamma_gap, (0, 1)))(x, y)
+    with mpmath.workdps(DIGITS):
+        a, b = exact(x), exact(y)
+        expected = mpmath.digamma(a) - mpmath.digamma(b), mpmath.psi(1, a), -mpmath.psi(1, b)
+        assert_exact([found, *slopes], expected)
+
+
+def test_difference_of_close_products():
+    a, b = DTYPE(1e4 / 3), DTYPE(-0.7)
+    c, d = DTYPE(1e8 / 7), DTYPE(float(a) * float(b) / float(DTYPE(1e8 / 7)))
+    with mpmath.workdps(DIGITS):
+        expected = exact(a) * exact(b) - exact(c) * exact(d)
+        found = jax.jit(gamma.difference_of_products)(a, b, c, d)
+        assert_exact([found], [expected])
 
 
 @pytest.mark.parametrize("gap", [0.0, 1e-7, 1e-3, 0.5, -0.9])

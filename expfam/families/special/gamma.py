@@ -228,6 +228,36 @@ def digamma_rise(x: Array, n: Array) -> Array:
     return value + jnp.where(small, jnp.sum(added / (steps * (steps + added)), axis=-1), 0)
 
 
+@jax.custom_jvp
+def digamma_gap(x: Array, y: Array) -> Array:
+    """digamma(x) − digamma(y) for positive numbers, however close."""
+    return jnp.sign(x - y) * digamma_rise(jnp.minimum(x, y), jnp.abs(x - y))
+
+
+@digamma_gap.defjvp
+def _digamma_gap_jvp(primals: tuple, tangents: tuple) -> tuple[Array, Array]:
+    # With trigamma(a) = 1/a + (a − 1/trigamma(a)) trigamma(a)/a, of changes in proportion, where
+    # the first terms cancel, the second are left.
+    (x, y), (dx, dy) = primals, tangents
+    rest = trigamma(x) * trigamma_defect(x) * (dx / x) - trigamma(y) * trigamma_defect(y) * (dy / y)
+    return digamma_gap(x, y), (dx / x - dy / y) + rest
+
+
+def difference_of_products(a: Array, b: Array, c: Array, d: Array) -> Array:
+    """ab − cd, of which no digit is lost where the two are close."""
+    # The rounding of either product, by products of halves of the digits (Dekker 1971).
+    left, right = a * b, c * d
+    return (left - right) + (_lost(a, b, left) - _lost(c, d, right))
+
+
+def _lost(a: Array, b: Array, product: Array) -> Array:
+    # ab less its rounded value
+    kind = jnp.finfo(product.dtype)
+    high, other = (jax.lax.reduce_precision(v, kind.nexp, kind.nmant // 2) for v in (a, b))
+    low, rest = a - high, b - other
+    return ((high * other - product) + high * rest + low * other) + low * rest
+
+
 def log_beta(x: Array, y: Array) -> Array:
     """log B(x, y) of the beta function, for positive arguments of any two magnitudes."""
     low, high = jnp.minimum(x, y), jnp.maximum(x, y)
