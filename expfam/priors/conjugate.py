@@ -106,6 +106,8 @@ class ConjugatePrior(eqx.Module):
         | Poisson, Exponential | gamma of λ | `shape`, `rate` |
         | Normal with `Identity` | normal of μ | `mean`, `precision` |
         | Normal | normal–inverse-Wishart | `mean`, `count`, `scale`, `freedom` |
+        | KnownMeanNormal | inverse Wishart of Σ | `scale`, `freedom` |
+        | KnownCovarianceNormal | normal of μ | `mean`, `count` |
 
         For a normal with covariance Σ, given which μ has the covariance Σ/count, Σ is
         inverse-Wishart. With `Diagonal` each variance is inverse gamma with shape freedom/2 and
@@ -329,8 +331,9 @@ class ConjugatePrior(eqx.Module):
         """The family that the prior is named after, and the prior as a point of it.
 
         It is a distribution of the usual parameter: a beta of the probability, a Dirichlet of the
-        probabilities, a gamma of the rate, a normal of the mean, a normal–inverse-Wishart of mean
-        and covariance, a normal–inverse-gamma of every mean and variance.
+        probabilities, a gamma of the rate, a normal of the mean, an inverse Wishart of the
+        covariance, a normal–inverse-Wishart of both, a normal–inverse-gamma of every mean and
+        variance.
 
         Raises:
             TypeError: where the library has no such family.

@@ -154,15 +154,76 @@ def test_conway_maxwell_poisson_of_rows_with_large_counts(rate, dispersion):
     np.testing.assert_allclose(found, [mu, nu], rtol=1e-3)
 
 
-def test_conway_maxwell_poisson_says_where_the_dispersion_is_lost():
-    # E log x! is 1.28·10⁷, of which dispersion makes 2: float32 holds it to 1.
-    means = CONWAY.to_mean(CONWAY.from_rate_dispersion(1e6, 0.25))
+@pytest.mark.parametrize(
+    ("rate", "dispersion"), [(1e6, 0.25), (1e6, 0.3), (1e4, 50.0), (1.5, 50.0)]
+)
+def test_conway_maxwell_poisson_says_where_the_dispersion_is_lost(rate, dispersion):
+    # At a rate of 10⁶ E log x! is 1.28·10⁷, of which dispersion makes 2: float32 holds it to 1.
+    # At the last, 4·10⁻⁷ is what counts other than 1 add to a mean of 1.
+    means = CONWAY.to_mean(CONWAY.from_rate_dispersion(rate, dispersion))
     if FLOAT32:
         with pytest.raises(ValueError, match="less than the rounding of the means"):
             CONWAY.to_natural(means)
     else:
-        dispersion = CONWAY.rate_dispersion(CONWAY.to_natural(means))[1]
-        np.testing.assert_allclose(dispersion, 0.25, rtol=1e-7)
+        found = CONWAY.rate_dispersion(CONWAY.to_natural(means))[1]
+        np.testing.assert_allclose(found, dispersion, rtol=1e-7)
+
+
+def long_inverse(means, params):
+    """Dispersion with these means, by Newton's method in 80 bits; what their rounding is worth."""
+    mean, factorials = (np.longdouble(float(value)) for value in means)
+    theta = np.longdouble(float(params.coords.count))
+    nu = -np.longdouble(float(params.coords.log_factorial))
+    x = np.arange(int(2 * mean + 8 * np.sqrt(mean / nu) + 80 / nu + 60)).astype(np.longdouble)
+    logs = np.concatenate([[0], np.cumsum(np.log(x[1:]))])
+    # log x! over its chord at the mean, of which no digit is lost
+    count = int(mean)
+    slope = np.log1p(np.longdouble(count))
+    above = logs - logs[count] - slope * (x - count)
+    gap = factorials - logs[count] - slope * (mean - count)
+    for _ in range(12):
+        masses = np.exp((powers := theta * x - nu * logs) - powers.max())
+        masses /= masses.sum()
+        height = masses @ above
+        left, right = x - mean, above - height
+        top, cross, low = masses @ left**2, masses @ (left * right), masses @ right**2
+        inverse = np.array([[low, -cross], [-cross, top]]) / (top * low - cross**2)
+        move = inverse @ np.array([-(masses @ left), height * np.log(gap / height)])
+        theta, nu = theta + move[0] + slope * -move[1], nu - move[1]
+    halves = [abs(np.spacing(np.asarray(value))) / 2 for value in means]
+    moved = abs(inverse[1, 0] - slope * inverse[1, 1]) * halves[0] + inverse[1, 1] * halves[1]
+    return float(nu), float(moved / nu)
+
+
+@pytest.mark.parametrize(
+    ("rate", "dispersion"),
+    [
+        (1.0, 100.0),
+        (1.0, 50.0),
+        (0.5, 30.0),
+        (2.5, 50.0),
+        (3.0, 40.0),
+        (1000.0, 5.0),
+        (1e4, 0.01),
+        (1e4, 0.3),
+        (1e5, 0.3),
+    ],
+)
+def test_conway_maxwell_poisson_dispersion_from_means(rate, dispersion):
+    # At (1, 50) the mean of log x! is 3·10⁻¹⁶, all digits of which count.
+    means = CONWAY.to_mean(CONWAY.from_rate_dispersion(rate, dispersion))
+    back = CONWAY.to_natural(means)
+    given = np.asarray(means.coords.count), np.asarray(means.coords.log_factorial)
+    expected, explained = long_inverse(given, back)
+    found = float(-back.coords.log_factorial)
+    assert abs(found / expected - 1) <= explained + (1e-5 if FLOAT32 else 1e-12)
+    assert explained < (0.07 if FLOAT32 else 1e-9)
+
+
+def test_conway_maxwell_poisson_of_two_neighboring_counts_has_no_dispersion():
+    # Of all distributions with their mean, those of 2 and 3 alone have the least E log x!.
+    with pytest.raises(ValueError, match="maximum of the likelihood is not attained"):
+        CONWAY.maximum_likelihood(jnp.array([2, 3, 3, 2, 2]))
 
 
 def test_conway_maxwell_poisson_with_dispersion_one_is_poisson():

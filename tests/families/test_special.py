@@ -8,7 +8,7 @@ import pytest
 
 from expfam.families.special import counts, gamma, logistic
 from expfam.families.special.bessel import bessel
-from tests.families.reference import BAR, DIGITS, assert_exact, exact
+from tests.families.reference import BAR, DIGITS, EPSILON, assert_exact, exact
 from tests.registry import FLOAT32
 
 DTYPE = np.float32 if FLOAT32 else np.float64
@@ -42,6 +42,7 @@ def test_functions_of_one_number(name):
 TWO = {
     "log_rise": (gamma.log_rise, lambda x, n: mpmath.loggamma(x + n) - mpmath.loggamma(x)),
     "digamma_rise": (gamma.digamma_rise, lambda x, n: mpmath.digamma(x + n) - mpmath.digamma(x)),
+    "digamma_gap": (gamma.digamma_gap, lambda x, y: mpmath.digamma(x) - mpmath.digamma(y)),
     "log_beta": (
         gamma.log_beta,
         lambda x, n: mpmath.loggamma(x) + mpmath.loggamma(n) - mpmath.loggamma(x + n),
@@ -60,6 +61,25 @@ def test_functions_of_two_numbers_of_any_magnitudes(name):
         assert_exact(values[kept], [expected[i] for i in kept])
 
 
+@pytest.mark.parametrize("x", [1e-3, 1.0, 3.0, 50.0, 1e6])
+def test_gap_of_digammas_of_close_numbers(x):
+    x, y = DTYPE(x), DTYPE(x * (1 + 1e-3))
+    found, slopes = jax.jit(jax.value_and_grad(gamma.digamma_gap, (0, 1)))(x, y)
+    with mpmath.workdps(DIGITS):
+        a, b = exact(x), exact(y)
+        expected = mpmath.digamma(a) - mpmath.digamma(b), mpmath.psi(1, a), -mpmath.psi(1, b)
+        assert_exact([found, *slopes], expected)
+
+
+def test_difference_of_close_products():
+    a, b = DTYPE(1e4 / 3), DTYPE(-0.7)
+    c, d = DTYPE(1e8 / 7), DTYPE(float(a) * float(b) / float(DTYPE(1e8 / 7)))
+    with mpmath.workdps(DIGITS):
+        expected = exact(a) * exact(b) - exact(c) * exact(d)
+        found = jax.jit(gamma.difference_of_products)(a, b, c, d)
+        assert_exact([found], [expected])
+
+
 @pytest.mark.parametrize("gap", [0.0, 1e-7, 1e-3, 0.5, -0.9])
 @pytest.mark.parametrize("mean", [1e-3, 1.0, 1e8])
 def test_deviance_of_close_numbers(gap, mean):
@@ -73,6 +93,17 @@ def test_deviance_of_close_numbers(gap, mean):
 def test_deviance_and_remainder_at_zero():
     assert gamma.deviance(jnp.asarray(0.0), jnp.asarray(3.0)) == 3
     assert gamma.factorial_remainder(jnp.asarray(0.0)) == 0
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 9, 10, 11, 150, 10**4, 10**5, 10**7])
+def test_what_is_above_a_factorial(count):
+    # Where counts are large, what is lost is little beside half a unit in the last place.
+    with mpmath.workdps(DIGITS):
+        factorial = mpmath.loggamma(count + 1)
+        value = DTYPE(float(factorial) + 1 + 1e-5 * count)
+        found = gamma.above_factorial(jnp.asarray(value), jnp.asarray(count, DTYPE))
+        error = abs(exact(found) - (exact(value) - factorial))
+        assert error < exact(value) / (20 if count > 100 else 1) * EPSILON
 
 
 @pytest.mark.parametrize("y", [-1e8, -100.0, -2.3, -2.0, 0.5, 20.0])

@@ -265,6 +265,13 @@ FAMILIES = {
     "normal, scale": (ef.Normal(1, ef.Scale()), 3.0),
     "normal, two counts": (ef.Normal(1), jnp.array([1.0, 4.0])),
     "normal mean": (ef.Normal(2, ef.Identity()), 0.5),
+    "normal, known mean": (ef.KnownMeanNormal(jnp.ones(1)), 1.5),
+    "normal, known mean, diagonal": (ef.KnownMeanNormal(jnp.ones(2), ef.Diagonal()), 6.0),
+    "normal, known mean, scale": (ef.KnownMeanNormal(jnp.ones(2), ef.Scale()), 1.5),
+    "normal, known covariance": (
+        ef.KnownCovarianceNormal(jnp.asarray([[2.0, 0.5], [0.5, 1]])),
+        2.0,
+    ),
     "gamma": (ef.Gamma(), 2.0),
     "inverse Gaussian": (ef.InverseGaussian(), 3.0),
     "logarithmic": (ef.Logarithmic(), 2.0),

@@ -1,5 +1,6 @@
 """Digits of predictives at large pseudo-counts, against mpmath."""
 
+import jax
 import jax.numpy as jnp
 import mpmath
 import numpy as np
@@ -68,3 +69,32 @@ def test_digits_of_predictives(case):
     value = single.log_predictive(jnp.asarray(x))
     assert value.dtype == jnp.float32
     close(value, float(expected), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("total", "count"), [(1.0, 1.998), (500.0, 999.0), (0.5, 1.0004), (3e6, 6.0001e6), (1e-3, 0.5)]
+)
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
+def test_expected_log_odds_next_to_zero(total, count, dtype):
+    total, count = jnp.asarray(total, dtype), jnp.asarray(count, dtype)
+    prior = ef.ConjugatePrior(ef.Bernoulli(), ef.Mean(total), count)
+    value = prior.expected_natural().coords
+    assert value.dtype == dtype
+    alpha, nu = mpmath.mpf(float(total)), mpmath.mpf(float(count))
+    expected = mpmath.digamma(alpha) - mpmath.digamma(nu - alpha)
+    bar = 1e-5 if dtype == jnp.float32 else 1e-12
+    np.testing.assert_allclose(value, float(expected), rtol=bar)
+
+
+def test_expected_log_odds_change_with_what_was_seen():
+    prior = ef.ConjugatePrior(ef.Categorical(3), ef.Mean(jnp.array([2.0, 3.0])), 7.0)
+
+    def odds(total, count):
+        moved = ef.ConjugatePrior(prior.family, ef.Mean(total), count)
+        return moved.expected_natural().coords
+
+    slopes = jax.jit(jax.jacobian(odds, (0, 1)))(prior.total.coords, prior.count)
+    one, two, three = (float(mpmath.psi(1, x)) for x in (2, 3, 2))
+    expected = np.array([[one + three, three], [three, two + three]])
+    np.testing.assert_allclose(slopes[0], expected, rtol=1e-12)
+    np.testing.assert_allclose(slopes[1], [-three, -three], rtol=1e-12)

@@ -12,7 +12,7 @@ from jaxtyping import Array, Bool, Float, Key
 
 from ..probabilities import dirichlet
 from ..probabilities.beta import Beta, BetaCoords
-from ..special.gamma import deviance, factorial_remainder
+from ..special.gamma import deviance, digamma_gap, factorial_remainder
 from ..special.logistic import softplus
 from .base import AbstractConjugacy, Counts, Scalar, positive, predict_by_remainder
 
@@ -48,7 +48,7 @@ class Trials(AbstractConjugacy):
 
     def log_normalizer(self, family: Any, total: Array, count: Counts) -> Scalar:
         """log Π_k Γ(α_k) − log Γ(Σ_k α_k)."""
-        return dirichlet.log_normalizer(self.concentration(total, count))
+        return _log_normalizer(self, total, count)
 
     def log_density(self, family: Any, total: Array, count: Counts, coords: Array) -> Scalar:
         """The density of a Dirichlet against its base measure, which is Lebesgue measure of θ."""
@@ -103,6 +103,25 @@ class Trials(AbstractConjugacy):
         if total.ndim == 0:
             return Beta(), BetaCoords(alpha[1], alpha[0])
         return dirichlet.Dirichlet(alpha.shape[0]), alpha
+
+
+@jax.custom_jvp
+def _log_normalizer(trials: Trials, total: Array, count: Counts) -> Scalar:
+    return dirichlet.log_normalizer(trials.concentration(total, count))
+
+
+@_log_normalizer.defjvp
+def _log_normalizer_jvp(primals: tuple, tangents: tuple) -> tuple[Array, Array]:
+    # The slopes are E θ_k = digamma(α_k) − digamma(α_0), the expected log-odds, which are small
+    # where both are close, and n E log π_0.
+    trials, total, count = primals
+    _, change, added = tangents
+    alpha = trials.concentration(total, count)
+    first, others = alpha[0], alpha[1:]
+    odds = digamma_gap(others, jnp.broadcast_to(first, others.shape))
+    slope = jnp.dot(odds, jnp.reshape(change, (-1,)))
+    slope = slope + trials.n_trials * dirichlet.mean_of(alpha)[0] * added
+    return _log_normalizer(*primals), slope
 
 
 @final

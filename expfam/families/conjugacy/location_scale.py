@@ -18,22 +18,17 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key
 
-from ...geometry.duality import bregman_divergence
-from ...geometry.linalg import cholesky, factorize
 from ...geometry.structures import AbstractStructure, Leaf, Scale
 from ..frame import rescale
-from ..matrices.wishart import Wishart, WishartCoords
 from ..pairs.normal_gamma import from_usual
 from ..pairs.normal_inverse_gamma import NormalInverseGamma
 from ..pairs.normal_inverse_wishart import NormalInverseWishart
-from ..positive.gamma import Gamma, GammaCoords
 from ..product import Replicated
-from ..special.gamma import factorial_remainder, log_rise
 from .base import AbstractConjugacy, Counts, Scalar, positive
+from .precision import PrecisionPrior
 
 _LOG_2 = math.log(2)
 _LOG_PI = math.log(math.pi)
-_GAMMA = Gamma()
 
 
 @final
@@ -124,130 +119,81 @@ class LocationScale(AbstractConjugacy):
         """2."""
         return 2
 
-    def _parts(self, total: Any, count: Counts) -> tuple[Array, Array, Leaf, Array, Array]:
-        # κ, m, Ψ as a mean leaf, N in units of one dimension, and N − ν
+    def _parts(
+        self, total: Any, count: Counts
+    ) -> tuple[Scalar, Float[Array, " d"], PrecisionPrior, Scalar]:
+        # κ, m, the prior of P with Ψ and N, and N − ν
         location, scale = (count, count) if count.ndim == 0 else (count[0], count[1])
         mean = total.first / location
         scatter = total.second - location * self.structure.outer(mean)
         if scatter.ndim == 2:
             scatter = (scatter + scatter.T) / 2
         added = jnp.asarray(self._added(scatter), scatter.dtype)
-        return location, mean, scatter, scale + added, added
+        precision = PrecisionPrior(self.structure, self.size, scatter, scale + added)
+        return location, mean, precision, added
 
     def _added(self, scatter: Leaf) -> float:
         # N − ν, N in units of one dimension
-        return self.size + 2.0 if scatter.ndim == 2 else 1 + 2 / self._copies(scatter)
-
-    def _copies(self, scatter: Leaf) -> int:
-        # dimensions that share one entry of a diagonal
-        return self.size // scatter.size
+        return self.size + 2.0 if scatter.ndim == 2 else 1 + 2 * scatter.size / self.size
 
     def conditions(self, family: Any, total: Any, count: Counts) -> dict[str, Bool[Array, ""]]:
         """κ > 0, Ψ is positive definite, and N > d − 1."""
-        location, mean, scatter, freedom, _ = self._parts(total, count)
-        definite = scatter > 0 if scatter.ndim < 2 else jnp.isfinite(cholesky(scatter))
-        least = self.size - 1 if scatter.ndim == 2 else 0
-        return {
-            "count (of the location) > 0": (location > 0) & jnp.all(jnp.isfinite(mean)),
-            "scale positive definite": jnp.all(definite),
-            f"freedom > {least}": (freedom > least) & jnp.isfinite(freedom),
-        }
+        location, mean, precision, _ = self._parts(total, count)
+        located = (location > 0) & jnp.all(jnp.isfinite(mean))
+        return {"count (of the location) > 0": located} | precision.conditions()
 
     def log_normalizer(self, family: Any, total: Any, count: Counts) -> Scalar:
         """½ d log 2π/κ, and the log-normalizer of the prior of P."""
-        location, _, scatter, freedom, _ = self._parts(total, count)
-        width = self._log_volume(scatter) + self.size / 2 * (_LOG_2 + _LOG_PI - jnp.log(location))
-        return width + _log_normalizer(self._precision(scatter, freedom))
+        location, _, precision, _ = self._parts(total, count)
+        return self._location_width(location) + precision.log_normalizer()
+
+    def _location_width(self, location: Scalar) -> Scalar:
+        return self.size / 2 * (_LOG_2 + _LOG_PI - jnp.log(location))
 
     def log_density(self, family: Any, total: Any, count: Counts, coords: Any) -> Scalar:
         """About the point with mean m and covariance Ψ/N, N the degrees of freedom."""
-        # −½κ|Lᵀ(μ − m)|² − N KL(Ψ/N ‖ P⁻¹) − (N − ν) log|L| − width
-        structure, size = self.structure, self.size
-        location, mean, scatter, freedom, added = self._parts(total, count)
+        # −½κ|Lᵀ(μ − m)|² − ½ d log 2π/κ and the log-density of P
+        structure = self.structure
+        location, mean, precision, added = self._parts(total, count)
         factor, inverse = structure.factors(coords.second)
         gap = structure.apply(inverse, coords.first)
         gap = gap - structure.apply_transposed(factor, mean)
-        middle = self._middle(family, total, count).second
-        pull = 0.5 * location * jnp.dot(gap, gap) + freedom * self._scale_divergence(
-            middle, coords.second
-        )
-        width = size / 2 * (_LOG_2 + _LOG_PI - jnp.log(location)) + self._log_volume(scatter)
-        width = width + self._width(scatter, freedom)
-        if scatter.ndim == 2:
-            width = width + size * (size - 1) / 4 * _LOG_PI
-        return -pull - added * structure.log_det(factor, size) - width
+        given = -0.5 * location * jnp.dot(gap, gap) - self._location_width(location)
+        return given + precision.log_density(coords.second, added)
 
     def compare(self, family: Any, before: tuple, after: tuple) -> tuple[Any, Scalar]:
         """The normal of m' and Ψ'/N'; pulls of the prior, and how much narrower it has become."""
         # −N KL of the covariances − κ KL of the means + changes of width
-        location, mean, scatter, freedom, _ = self._parts(*before)
-        location_after, mean_after, scatter_after, freedom_after, _ = self._parts(*after)
-        start, end = (self._middle(family, *one) for one in (before, after))
+        location, mean, precision, _ = self._parts(*before)
+        location_after, mean_after, precision_after, _ = self._parts(*after)
+        covariance = precision_after.covariance()
+        end = family._from_moments(mean_after, covariance, covariance)
         gap = self.structure.apply_transposed(self.structure.factor(end.second), mean - mean_after)
-        pull = 0.5 * location * jnp.dot(gap, gap) + freedom * self._scale_divergence(
-            start.second, end.second
-        )
+        pull = 0.5 * location * jnp.dot(gap, gap) + precision.pull(end.second)
         narrower = 0.5 * self.size * jnp.log1p((location_after - location) / location)
-        change = self._width(scatter_after, freedom_after) - self._width(scatter, freedom)
-        return end, change - narrower - pull
-
-    def _middle(self, family: Any, total: Any, count: Counts) -> Any:
-        # the normal with mean m and covariance Ψ/N
-        _, mean, scatter, freedom, _ = self._parts(total, count)
-        return family._from_moments(mean, scatter / freedom, scatter / freedom)
+        return end, precision_after.width() - precision.width() - narrower - pull
 
     def log_predictive(self, family: Any, total: Any, count: Counts, x: Array) -> Scalar:
         """Of a multivariate t, or a product of t distributions where P is diagonal."""
-        location, mean, scatter, freedom, _ = self._parts(total, count)
+        location, mean, precision, _ = self._parts(total, count)
         gap = family._enter(x) - mean
-        grown = 1 + 1 / location
-        if scatter.ndim == 2:
-            # log |Ψ'|/|Ψ| = log(1 + gapᵀΨ⁻¹gap κ/(κ + 1))
-            size = self.size
-            factor, inverse = factorize(scatter)
-            whitened = inverse @ gap
-            distance = jnp.dot(whitened, whitened) / grown
-            log_det = 2 * jnp.sum(jnp.log(jnp.diagonal(factor)))
-            rise = log_rise((freedom + 1 - size) / 2, jnp.asarray(size / 2, freedom.dtype))
-            constant = size / 2 * (_LOG_PI + jnp.log(grown)) + 0.5 * log_det
-            value = rise - constant - (freedom + 1) / 2 * jnp.log1p(distance)
-        else:
-            half = jnp.asarray(self._copies(scatter) / 2, freedom.dtype)
-            shape = half * freedom
-            distance = self.structure.outer(gap) / (scatter * grown)
-            constant = half * (_LOG_PI + jnp.log(scatter * grown))
-            fit = (shape + half) * jnp.log1p(distance)
-            value = jnp.sum(log_rise(shape, half) - constant - fit)
-        return value - family._log_volume
+        return precision.log_predictive(gap, 1 + 1 / location) - family._log_volume
 
     def entropy(self, family: Any, total: Any, count: Counts) -> Scalar:
         """½ d log 2πe/κ + ½ E log |P| and the entropy of P."""
-        location, _, scatter, freedom, _ = self._parts(total, count)
-        prior = self._precision(scatter, freedom)
-        if isinstance(prior, WishartCoords):
-            own = Wishart(self.size)
-            log_det = jax.grad(own._log_normalizer)(prior).log_determinant
-            entropy = own._entropy(prior)
-        else:
-            log_det = self._copies(scatter) * jnp.sum(_GAMMA._mean_logarithm(prior))
-            entropy = jnp.sum(_GAMMA._entropy(prior))
-        given = self.size / 2 * (1 + _LOG_2 + _LOG_PI - jnp.log(location)) + log_det / 2
-        return given + entropy + self._log_volume(scatter)
+        location, _, precision, _ = self._parts(total, count)
+        given = self.size / 2 + self._location_width(location) + precision.log_determinant() / 2
+        return given + precision.entropy()
 
     def sample(self, family: Any, key: Key[Array, ""], total: Any, count: Counts) -> Any:
         """P, then Pμ = L(Lᵀm + z/√κ)."""
         first, second = jax.random.split(key)
-        location, mean, scatter, freedom, _ = self._parts(total, count)
-        prior = self._precision(scatter, freedom)
-        if isinstance(prior, WishartCoords):
-            precision = Wishart(self.size)._sample(first, prior)
-        else:
-            logs = jax.random.loggamma(first, prior.logarithm, dtype=scatter.dtype)
-            precision = jnp.exp(logs) / -prior.value
-        factor = self.structure.factor(-precision / 2)
+        location, mean, precision, _ = self._parts(total, count)
+        natural = precision.sample(first)
+        factor = self.structure.factor(natural)
         noise = jax.random.normal(second, mean.shape, mean.dtype) / jnp.sqrt(location)
         whitened = self.structure.apply_transposed(factor, mean) + noise
-        return type(total)(self.structure.apply(factor, whitened), -precision / 2)
+        return type(total)(self.structure.apply(factor, whitened), natural)
 
     def shapes(self, family: Any) -> dict[str, tuple[int, ...]]:
         """Those of a normal–inverse-Wishart."""
@@ -257,49 +203,33 @@ class LocationScale(AbstractConjugacy):
 
     def hyperparameters(self, family: Any, total: Any, count: Counts) -> dict[str, Array]:
         """m, κ, Ψ, and the degrees of freedom: of P = tI twice the shape of t, with Ψ = tr Ψ."""
-        location, mean, scatter, freedom, _ = self._parts(total, count)
-        copies = 1 if scatter.ndim == 2 else self._copies(scatter)
-        scale = scatter if family.frame is None else rescale(scatter, family.frame.scale)
-        return {
-            "mean": _leave(family, mean),
-            "count": location,
-            "scale": scale,
-            "freedom": copies * freedom,
-        }
+        location, mean, precision, _ = self._parts(total, count)
+        scale, freedom = usual_scale(family, precision)
+        return {"mean": _leave(family, mean), "count": location, "scale": scale, "freedom": freedom}
 
     def from_hyperparameters(self, family: Any, values: dict[str, Array]) -> tuple[Any, Counts]:
         """The inverse, with two counts."""
-        location, scatter = values["count"], values["scale"]
-        mean = family._enter(values["mean"])
-        if family.frame is not None:
-            scatter = rescale(scatter, 1 / family.frame.scale)
-        copies = 1 if scatter.ndim == 2 else self._copies(scatter)
+        location, mean = values["count"], family._enter(values["mean"])
+        scatter, freedom = from_usual_scale(family, values)
         total = type(family.spaces)(
             location * mean, scatter + location * self.structure.outer(mean)
         )
-        return total, jnp.stack([location, values["freedom"] / copies - self._added(scatter)])
+        return total, jnp.stack([location, freedom - self._added(scatter)])
 
     def distribution(self, family: Any, total: Any, count: Counts) -> tuple[Any, Any] | None:
         """Of mean and covariance, or of each mean and variance; none if all share a variance."""
-        scatter = self._parts(total, count)[2]
-        if scatter.ndim < 2 and self._copies(scatter) > 1:
+        precision = self._parts(total, count)[2]
+        if precision.copies > 1:
             return None
         usual = self.hyperparameters(family, total, count)
         mean, location, freedom = usual["mean"], usual["count"], usual["freedom"]
-        if scatter.ndim == 2:
+        if precision.is_full:
             own = NormalInverseWishart(self.size)
             args = mean, location, usual["scale"], freedom
             return own, own.from_location_count_scale_freedom(*args).coords
         scales = jnp.broadcast_to(usual["scale"], mean.shape) / 2
         each = jax.vmap(lambda m, s: from_usual(m, location, freedom / 2, s)[0])
         return Replicated(NormalInverseGamma(), self.size), each(mean, scales)
-
-    def _precision(self, scatter: Leaf, freedom: Array) -> Any:
-        # natural coordinates of the prior of P; those of gammas have the shape of the scatter
-        if scatter.ndim == 2:
-            return WishartCoords(-scatter / 2, freedom / 2)
-        shape = freedom * self._copies(scatter) / 2
-        return GammaCoords(-scatter / 2, jnp.broadcast_to(shape, scatter.shape))
 
     def to_means(self, total: Any, count: Counts) -> Any:
         """Mean coordinates of the mode, with two counts: m, and Ψ/ν + mmᵀ."""
@@ -320,35 +250,22 @@ class LocationScale(AbstractConjugacy):
         log_det = self.structure.log_det(factor, self.size)
         return jnp.stack([0.5 * jnp.dot(whitened, whitened), -jnp.asarray(log_det)])
 
-    def _scale_divergence(self, start: Leaf, end: Leaf) -> Scalar:
-        # KL of the centered normals with these second-order natural leaves
-        def potential(second: Leaf) -> Scalar:
-            return -jnp.asarray(self.structure.log_det(self.structure.factor(second), self.size))
 
-        return bregman_divergence(potential, end, start)
-
-    def _width(self, scatter: Leaf, freedom: Array) -> Scalar:
-        # log Γ_d(a) − d (a log a − a) with a = N/2, up to a constant: the sum over i = 0 … d − 1 of
-        # R(a) − log a less log Γ(a)/Γ(a − i/2). For gammas, R(a) − log a.
-        if scatter.ndim < 2:
-            shape = freedom * self._copies(scatter) / 2
-            return scatter.size * (factorial_remainder(shape) - jnp.log(shape))
-        half, size = freedom / 2, scatter.shape[0]
-        steps = jnp.arange(size, dtype=half.dtype) / 2
-        rises = jnp.sum(log_rise(half - steps, steps))
-        return size * (factorial_remainder(half) - jnp.log(half)) - rises
-
-    def _log_volume(self, scatter: Leaf) -> float:
-        # log |dΘ/dP| of packed entries, Θ = −P/2
-        if scatter.ndim == 2:
-            return -self.size * (self.size + 3) / 4 * _LOG_2
-        return scatter.size * (0.5 * math.log(self._copies(scatter)) - _LOG_2)
+def usual_scale(family: Any, precision: PrecisionPrior) -> tuple[Leaf, Scalar]:
+    """Ψ in the units of the data, and the degrees of freedom: of P = tI twice the shape of t."""
+    scale = precision.scatter
+    if family.frame is not None:
+        scale = rescale(scale, family.frame.scale)
+    return scale, precision.copies * precision.freedom
 
 
-def _log_normalizer(prior: Any) -> Scalar:
-    if isinstance(prior, WishartCoords):
-        return Wishart(prior.matrix.shape[0])._log_normalizer(prior)
-    return jnp.sum(_GAMMA._log_normalizer(prior))
+def from_usual_scale(family: Any, values: dict[str, Array]) -> tuple[Leaf, Scalar]:
+    """The inverse: Ψ in the frame of the family, and N, of `scale` and `freedom`."""
+    scatter = values["scale"]
+    if family.frame is not None:
+        scatter = rescale(scatter, 1 / family.frame.scale)
+    copies = 1 if scatter.ndim == 2 else family.size // scatter.size
+    return scatter, values["freedom"] / copies
 
 
 def _leave(family: Any, mean: Array) -> Array:

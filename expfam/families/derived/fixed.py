@@ -8,6 +8,7 @@ from jaxtyping import Array, Float
 
 from ...geometry.spaces import Euclidean
 from ...geometry.structures import Identity, Leaf
+from ..conjugacy.known_normal import KnownCovariance, KnownMean
 from ..conjugacy.rate import Rate
 from ..positive.gamma import Gamma, GammaCoords
 from ..real.normal import Normal, NormalCoords
@@ -118,6 +119,10 @@ class FixedRate(AbstractRestriction):
 class ZeroMean(AbstractRestriction):
     """Normals of mean zero: τ = −½Σ⁻¹ as the covariance structure stores it, with statistic xxᵀ."""
 
+    @property
+    def _conjugacy(self) -> KnownMean:
+        return KnownMean()
+
     def check(self, base: Any) -> None:
         """Refuse what is not a normal with a free covariance."""
         require_base(base, Normal, self, "a Normal")
@@ -164,6 +169,10 @@ class FixedCovariance(AbstractRestriction):
     """
 
     covariance: Float[Array, "..."] = eqx.field(converter=as_floats)
+
+    @property
+    def _conjugacy(self) -> KnownCovariance:
+        return KnownCovariance()
 
     def check(self, base: Any) -> None:
         """Refuse what is not a normal whose covariances are given like this one."""

@@ -5,20 +5,25 @@ from typing import Any, final
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import lineax as lx
+import optimistix as optx
 from jaxtyping import Array, Bool, Float, Key
 
 from ...geometry.checks import require
-from ...geometry.duality import invert_gradient
+from ...geometry.duality import minimize_tilted
 from ...geometry.points import Natural
 from ...geometry.spaces import Euclidean
 from ..observed import AbstractObservedFamily
 from ..special.counts import Rule, count_rule
-from ..special.gamma import deviance, digamma, factorial_remainder, log_gamma, log_gap
+from ..special.gamma import above_factorial, deviance, factorial_remainder, log_gamma
 from ..special.logistic import logsumexp
 from ..support import Support
 
 # Rounds of the sampler; each ends with a probability of more than ¼.
 _ROUNDS = 400
+# Newton steps for the logarithm of what dispersion leaves; the relative error it may end with.
+_POLISH_STEPS = 16
+_CLOSE_ENOUGH = 1e-3
 
 
 @final
@@ -110,21 +115,20 @@ class ConwayMaxwellPoisson(AbstractObservedFamily[ConwayMaxwellPoissonCoords]):
     def _maximize(
         self, means: ConwayMaxwellPoissonCoords, start: ConwayMaxwellPoissonCoords | None
     ) -> ConwayMaxwellPoissonCoords:
-        # What dispersion leaves of E log x! over log Γ(E x + 1) is small where counts are large:
-        # where it drowns in the rounding of the two, there is no answer.
-        near = jax.lax.stop_gradient(means.count)
-        height, slope = _tangent(near)
-        gap = means.log_factorial - height - slope * (means.count - near)
-        noise = 4 * jnp.finfo(gap.dtype).eps * jnp.abs(means.log_factorial)
+        # Dispersion is what E log x! has over its least value for the mean, that of two neighboring
+        # counts: where this drowns in the rounding of the two means, there is no answer.
+        count, slope = _chord(means.count)
+        gap = above_factorial(means.log_factorial, count) - slope * (means.count - count)
+        noise = 2 * jnp.finfo(gap.dtype).eps * (means.log_factorial + slope * means.count)
         return _from_gap(means.count, jnp.where(gap > noise, gap, jnp.nan), start)
 
     def _estimate(self, xs: Array, shares: Array) -> ConwayMaxwellPoissonCoords:
-        # Σ w (log x! − its tangent at the mean), of terms that are not negative
+        # Σ w (log x! − its chord at the mean), of terms that are not negative
         parts = shares.astype(float)
         counts = xs.astype(parts.dtype)
         mean = parts @ counts
         mean = mean + parts @ (counts - mean)
-        return _from_gap(mean, parts @ _above_tangent(counts, mean), None)
+        return _from_gap(mean, parts @ _above_chord(counts, mean), None)
 
     def _entropy(self, coords: ConwayMaxwellPoissonCoords) -> Array:
         rule = _rule(coords)
@@ -204,30 +208,34 @@ class ConwayMaxwellPoisson(AbstractObservedFamily[ConwayMaxwellPoissonCoords]):
         return ConwayMaxwellPoissonCoords(nu * free[0], -nu)
 
 
-def _tangent(mean: Array) -> tuple[Array, Array]:
-    # Height and slope of that of log x! at m; below 1 nothing cancels, and zero does as well.
-    high = mean >= 1
-    return jnp.where(high, log_gamma(mean + 1), 0), jnp.where(high, digamma(mean + 1), 0)
+def _chord(mean: Array) -> tuple[Array, Array]:
+    # The count k at or below the mean, and the slope of log x! from there to the next one.
+    count = jnp.floor(jax.lax.stop_gradient(mean))
+    return count, jnp.log1p(count)
 
 
-def _above_tangent(x: Array, mean: Array) -> Array:
-    # log x! less the tangent: R(x) − R(m) + D(x, m) − (x − m)(digamma(m + 1) − log m)
-    slope = 1 / mean - log_gap(mean)
-    remainders = factorial_remainder(x) - factorial_remainder(mean)
-    above = remainders + deviance(x, mean) - (x - mean) * slope
-    return jnp.where(mean >= 1, above, log_gamma(x + 1))
+def _above_chord(x: Array, mean: Array) -> Array:
+    # log x! less its chord at k: R(x) − R(k) + D(x, k) − (x − k) log((k + 1)/k). It is convex, not
+    # negative at counts, and zero at k and k + 1.
+    count = _chord(mean)[0]
+    step, safe = x - count, jnp.maximum(count, 1)
+    remainders = factorial_remainder(x) - factorial_remainder(safe)
+    above = remainders + deviance(x, safe) - step * jnp.log1p(1 / safe)
+    above = jnp.where(count > 0, above, log_gamma(x + 1))
+    return jnp.where((step == 0) | (step == 1), 0, above)
 
 
 def _from_gap(
     mean: Array, gap: Array, start: ConwayMaxwellPoissonCoords | None
 ) -> ConwayMaxwellPoissonCoords:
-    """The distribution with a given mean m, and mean of what log x! is above its tangent at m.
+    """The distribution with a given mean m, and mean of what log x! is above its chord at m.
 
-    The convex problem in the statistics x − m and log x! less the tangent, of which nothing
-    cancels, from the Poisson of the same mean or from where the caller was.
+    The convex problem in the statistics x − m and log x! less the chord, of which nothing cancels,
+    from the Poisson of the same mean or from where the caller was. Large dispersions ν leave the
+    second a mean like e⁻ᵛ, far below the rounding of the potential: it is solved for in logarithms.
     """
     center = jax.lax.stop_gradient(mean)
-    slope = _tangent(center)[1]
+    slope = _chord(center)[1]
     if start is None:
         begin = jnp.stack([jnp.log(center) - slope, -jnp.ones_like(slope)])
     else:
@@ -239,11 +247,28 @@ def _from_gap(
     def potential(theta: Array) -> Array:
         rule = _rule(jax.lax.stop_gradient(coords(theta)))
         powers = theta[0] * (rule.points - center)
-        powers = powers + theta[1] * _above_tangent(rule.points, center)
+        powers = powers + theta[1] * _above_chord(rule.points, center)
         return jnp.where(theta[1] < 0, logsumexp(powers + rule.log_weights), jnp.nan)
 
-    solution = invert_gradient(potential, jnp.stack([mean - center, gap]), begin)
-    return coords(jnp.where(jnp.isnan(gap), jnp.nan, solution))
+    def residual(theta: Array, wanted: tuple[Array, Array]) -> Array:
+        shift, above = jax.grad(potential)(theta)
+        return jnp.stack([(shift - wanted[0]) / scale, jnp.log(above) - wanted[1]])
+
+    # counts differ from their mean by no less, where it is small, and about √m where it is large
+    scale = center / jnp.sqrt(1 + center)
+    wanted = mean - center, jnp.log(gap)
+    fixed, end = jax.lax.stop_gradient((jnp.stack([wanted[0], gap]), wanted))
+    near = minimize_tilted(potential, fixed, jax.lax.stop_gradient(begin))
+    polish = optx.Newton(
+        rtol=8 * float(jnp.finfo(gap.dtype).eps),
+        atol=0.0,
+        linear_solver=lx.AutoLinearSolver(well_posed=None),
+    )
+    found = optx.root_find(
+        residual, polish, near, args=wanted, max_steps=_POLISH_STEPS, throw=False
+    ).value
+    solved = jnp.abs(residual(jax.lax.stop_gradient(found), end)) <= _CLOSE_ENOUGH
+    return coords(jnp.where((gap > 0) & jnp.all(solved), found, jnp.nan))
 
 
 def _rate(coords: ConwayMaxwellPoissonCoords) -> Array:
@@ -298,11 +323,11 @@ def _mean(coords: ConwayMaxwellPoissonCoords) -> ConwayMaxwellPoissonCoords:
 @_mean.defjvp
 def _mean_jvp(primals: tuple, tangents: tuple) -> tuple[Any, Any]:
     # dη = Cov(s) dθ, from statistics about their means. log x! is nearly proportional to x: what it
-    # has beyond its tangent is a statistic of its own.
+    # has beyond its chord is a statistic of its own.
     (coords,), (direction,) = primals, tangents
     masses, counts, _ = _masses(coords)
     mean = _mean(coords)
-    slope, above = _tangent(mean.count)[1], _above_tangent(counts, mean.count)
+    slope, above = _chord(mean.count)[1], _above_chord(counts, mean.count)
     counts, above = counts - mean.count, above - jnp.dot(masses, above)
     lean = direction.count + slope * direction.log_factorial
     change = masses * (lean * counts + direction.log_factorial * above)

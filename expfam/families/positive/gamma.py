@@ -16,9 +16,10 @@ from ..conjugacy.integrals import Shape
 from ..observed import AbstractObservedFamily
 from ..special.gamma import (
     deviance,
+    deviance_from_gap,
+    difference_of_products,
     factorial_remainder,
     log_gap,
-    scaled_deviance,
     shape_remainder,
 )
 from ..support import Support
@@ -133,11 +134,18 @@ class Gamma(AbstractObservedFamily[GammaCoords]):
         return factorial_remainder(k) + (k - 1) * log_gap(k) - jnp.log(-coords.value)
 
     def _divergence(self, p: GammaCoords, q: GammaCoords) -> Array:
-        # D(k', k β'/β), and the Bregman divergence of ψ less k log k − k − k log β.
-        rates = scaled_deviance(
-            q.logarithm, p.logarithm, q.value / p.value, (q.value - p.value) / p.value
+        # 1. D(k', k β'/β), and the Bregman divergence of ψ less k log k − k − k log β.
+        # 2. Where the two are close, k' − k β'/β is (dk β − k dβ)/β, of exact products: shape and
+        #    rate may have changed in proportion.
+        k, rate, end = p.logarithm, p.value, q.value
+        step, change = q.logarithm - k, end - rate
+        near = (jnp.abs(step) < k / 2) & (jnp.abs(change) < jnp.abs(rate) / 2)
+        close = difference_of_products(step, rate, k, change) / rate
+        expected = k * (end / rate)
+        gap = jnp.where(near, close, q.logarithm - expected)
+        return deviance_from_gap(gap, expected) + bregman_divergence(
+            shape_remainder, q.logarithm, k
         )
-        return rates + bregman_divergence(shape_remainder, q.logarithm, p.logarithm)
 
     def _in_domain(self, coords: GammaCoords) -> Bool[Array, ""]:
         rate, k = -coords.value, coords.logarithm

@@ -13,6 +13,8 @@ from jaxtyping import Array
 _HALF_LOG_2_PI = 0.9189385332046727
 _STEPS = 10
 EULER = 0.5772156649015329
+# log 2 with 10 binary places, and the rest
+_SHORT_LOG_2, _REST_LOG_2 = 710 / 1024, -0.000212194440054690582767879
 
 # B_2j / 2j for j = 1 … 8, and B_2j / (2j (2j − 1))
 _BERNOULLI = np.array([1 / 6, -1 / 30, 1 / 42, -1 / 30, 5 / 66, -691 / 2730, 7 / 6, -3617 / 510])
@@ -124,6 +126,23 @@ def factorial_remainder(x: Array) -> Array:
     return jnp.where(x < _STEPS, direct, series)
 
 
+def above_factorial(value: Array, count: Array) -> Array:
+    """v − log k! for whole k ≥ 0, with the rounding of v alone where the two are close.
+
+    For k ≥ 10, log k! = k log k − k + R(k) is taken off in parts, of which the large ones are
+    exact: y is log k rounded to 8 binary places, k is cut in two, and short products are exact.
+    """
+    k = jnp.maximum(jax.lax.stop_gradient(count), _STEPS)
+    fraction, exponent = jnp.frexp(k)
+    power = exponent.astype(k.dtype)
+    y = jnp.round(256 * jnp.log(k)) / 256
+    rest = (power * _SHORT_LOG_2 - y) + (power * _REST_LOG_2 + jnp.log(fraction))
+    unit = jnp.ldexp(jnp.ones_like(k), exponent - 12)
+    high = jnp.floor(k / unit) * unit
+    large = (value - high * (y - 1)) - (k - high) * (y - 1) - k * rest - factorial_remainder(k)
+    return jnp.where(count < _STEPS, value - log_gamma(jnp.minimum(count, _STEPS) + 1), large)
+
+
 @jax.custom_jvp
 def deviance(x: Array, mean: Array) -> Array:
     """D(x, m) = x log(x/m) − x + m for x ≥ 0, m > 0: not negative, exact where x is close to m."""
@@ -207,6 +226,36 @@ def digamma_rise(x: Array, n: Array) -> Array:
         value = value - float(c) * y**-power * jnp.expm1(-power * u)
     added = n[..., None]
     return value + jnp.where(small, jnp.sum(added / (steps * (steps + added)), axis=-1), 0)
+
+
+@jax.custom_jvp
+def digamma_gap(x: Array, y: Array) -> Array:
+    """digamma(x) − digamma(y) for positive numbers, however close."""
+    return jnp.sign(x - y) * digamma_rise(jnp.minimum(x, y), jnp.abs(x - y))
+
+
+@digamma_gap.defjvp
+def _digamma_gap_jvp(primals: tuple, tangents: tuple) -> tuple[Array, Array]:
+    # With trigamma(a) = 1/a + (a − 1/trigamma(a)) trigamma(a)/a, of changes in proportion, where
+    # the first terms cancel, the second are left.
+    (x, y), (dx, dy) = primals, tangents
+    rest = trigamma(x) * trigamma_defect(x) * (dx / x) - trigamma(y) * trigamma_defect(y) * (dy / y)
+    return digamma_gap(x, y), (dx / x - dy / y) + rest
+
+
+def difference_of_products(a: Array, b: Array, c: Array, d: Array) -> Array:
+    """ab − cd, of which no digit is lost where the two are close."""
+    # The rounding of either product, by products of halves of the digits (Dekker 1971).
+    left, right = a * b, c * d
+    return (left - right) + (_lost(a, b, left) - _lost(c, d, right))
+
+
+def _lost(a: Array, b: Array, product: Array) -> Array:
+    # ab less its rounded value
+    kind = jnp.finfo(product.dtype)
+    high, other = (jax.lax.reduce_precision(v, kind.nexp, kind.nmant // 2) for v in (a, b))
+    low, rest = a - high, b - other
+    return ((high * other - product) + high * rest + low * other) + low * rest
 
 
 def log_beta(x: Array, y: Array) -> Array:
