@@ -432,6 +432,6 @@ def _em_step(
     return Natural(coords), valid
 
 
-# Points that a step returned, and rows that steps were made on.
+# Points that are known to be good, and rows that steps were made on.
 _ADMITTED = Memory()
 _FEWER = Memory()
