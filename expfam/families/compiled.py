@@ -17,8 +17,8 @@ from ..geometry.points import pairing
 from ..geometry.shards import sum_over_devices
 
 # Blocks of this many bytes a column stay in the cache, and are long enough to be shared out to
-# threads: 2048 rows in float32, 1024 in float64.
-_BYTES_PER_COLUMN = 8192
+# threads: 1024 rows in float32, 512 in float64.
+_BYTES_PER_COLUMN = 4096
 
 
 def over_data(kernel: Callable[..., Any], n_axes: int, n_params: int = 0) -> Callable[..., Any]:
@@ -80,7 +80,7 @@ def sum_over_rows(
         fixed: what is the same for all rows, a tree of arrays.
         xs: rows.
         parts: the shares of the rows.
-        block_size: largest number of rows of a block; 2048 (float32) or 1024 (float64) where not
+        block_size: largest number of rows of a block; 1024 (float32) or 512 (float64) where not
             given.
         like: tree of arrays shaped like the result, where it is at hand.
     """

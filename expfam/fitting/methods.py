@@ -85,7 +85,7 @@ class EM(AbstractMethod):
         tolerance: stop when the objective changes by less than this, relative to its size (or to 1
             if that is larger); `None`: take all steps.
         block_size: number of rows that are looked at together, which bounds temporary memory;
-            `None`: 2048 in float32 and 1024 in float64, which is fast and takes little memory.
+            `None`: 1024 in float32 and 512 in float64, which is fast and takes little memory.
         acceleration: number of steps before that an Anderson-accelerated step combines; 0 (default)
             for plain steps. 5 to 10 pay where EM is slow: clusters that overlap, factor analysis
             with small noise, HMoG. The objective never falls: a combined step that lowers it is
