@@ -63,6 +63,9 @@ _REAL = {
     "positive definite",
 }
 
+# Numbers in an array from which on its check is worth compiling.
+_MANY = 1 << 22
+
 
 @final
 class Support(eqx.Module):
@@ -94,13 +97,14 @@ class Support(eqx.Module):
         """Whether the values are real numbers, of a floating-point type."""
         return self.kind in _REAL
 
-    def contains(self, x: Array) -> Bool[Array, ""]:
+    def contains(self, x: Array | np.ndarray) -> Bool[Array, ""] | np.bool_:
         """Whether all entries of an array are admitted values."""
-        return jnp.all(self.inside(x))
+        return _namespace(x).all(self.inside(x))
 
-    def inside(self, x: Array) -> Bool[Array, "..."]:
+    def inside(self, x: Array | np.ndarray) -> Bool[Array, "..."] | np.ndarray:
         """Which entries are admitted values; which vectors or matrices, where those are values."""
-        finite = jnp.isfinite(x)
+        xp = _namespace(x)
+        finite = xp.isfinite(x)
         if self.is_real:
             # Coordinates of a vector are rounded one by one.
             rounding = 8 * jnp.finfo(x.dtype).eps * max((1, *self.shape))
@@ -114,17 +118,17 @@ class Support(eqx.Module):
                 case "unit":
                     return (x > 0) & (x < 1)
                 case "simplex":
-                    return jnp.all(x > 0, axis=-1) & (abs(jnp.sum(x, axis=-1) - 1) <= rounding)
+                    return xp.all(x > 0, axis=-1) & (abs(xp.sum(x, axis=-1) - 1) <= rounding)
                 case "sphere":
-                    return abs(jnp.sum(x * x, axis=-1) - 1) <= rounding
+                    return abs(xp.sum(x * x, axis=-1) - 1) <= rounding
                 case "positive definite":
-                    gap = jnp.max(abs(x - jnp.swapaxes(x, -1, -2)), axis=(-1, -2))
-                    symmetric = gap <= rounding * jnp.max(abs(x), axis=(-1, -2))
-                    factors = jax.vmap(cholesky)(jnp.reshape(x, (-1, *x.shape[-2:])))
-                    definite = jnp.all(jnp.isfinite(factors), axis=(-1, -2))
-                    return symmetric & jnp.reshape(definite, x.shape[:-2])
+                    gap = xp.max(abs(x - xp.swapaxes(x, -1, -2)), axis=(-1, -2))
+                    symmetric = gap <= rounding * xp.max(abs(x), axis=(-1, -2))
+                    factors = jax.vmap(cholesky)(xp.reshape(x, (-1, *x.shape[-2:])))
+                    definite = xp.all(jnp.isfinite(factors), axis=(-1, -2))
+                    return symmetric & xp.reshape(definite, x.shape[:-2])
             return finite
-        whole = finite & (x == jnp.round(x)) & (x >= 0)
+        whole = finite & (x == xp.round(x)) & (x >= 0)
         match self.kind:
             case "positive count":
                 return whole & (x >= 1)
@@ -135,8 +139,12 @@ class Support(eqx.Module):
             case "category":
                 return whole & (x < self.n_categories)
             case "counts of a total":
-                return jnp.all(whole, axis=-1) & (jnp.sum(x, axis=-1) == self.limit)
+                return xp.all(whole, axis=-1) & (xp.sum(x, axis=-1) == self.limit)
         return whole
+
+
+def _namespace(x: Array | np.ndarray) -> Any:
+    return np if isinstance(x, np.ndarray) else jnp
 
 
 def is_support(node: object) -> bool:
@@ -248,7 +256,7 @@ def check_weights(weights: Any, n: int, dtype: Any, owner: str) -> Array | None:
         )
     array = with_automatic_axes(jnp.asarray(weights)).astype(dtype)
     message = f"{owner}: `weights` must be finite, not negative, not all zero."
-    return require(array, _known(_weights_are_good, array), message)
+    return require(array, _known(_are_weights, array), message)
 
 
 def _check_leaf(array: Any, support: Support, owner: str, argument: str) -> Array:
@@ -277,22 +285,39 @@ def _check_leaf(array: Any, support: Support, owner: str, argument: str) -> Arra
     )
 
 
-def _known(condition: Callable[..., Array], *args: Any) -> Bool[Array, ""]:
+def _known(condition: Callable[..., Any], *args: Any) -> Bool[Array, ""] | bool:
     # Where the values are known, the condition is, too: also while other values are being traced.
-    if isinstance(args[-1], Tracer):
+    *rest, array = args
+    if isinstance(array, Tracer):
         return condition(*args)
-    with jax.ensure_compile_time_eval():
-        return condition(*args)
+    with jax.ensure_compile_time_eval(), np.errstate(all="ignore"):
+        if _is_at_hand(array):
+            return bool(condition(*rest, np.asarray(array)))
+        return _compiled(condition, *args)
 
 
-@jax.jit
-def _contains(support: Support, array: Array) -> Bool[Array, ""]:
+def _compiled(condition: Callable[..., Any], *args: Any) -> Bool[Array, ""]:
+    return condition(*args)
+
+
+_compiled = jax.jit(_compiled, static_argnums=0)
+
+
+def _contains(support: Support, array: Array | np.ndarray) -> Any:
     return support.contains(array)
 
 
-@jax.jit
-def _weights_are_good(weights: Array) -> Bool[Array, ""]:
-    return jnp.all(jnp.isfinite(weights) & (weights >= 0)) & (jnp.sum(weights) > 0)
+def _is_at_hand(array: Array) -> bool:
+    # NumPy has nothing to compile, but takes its time and memory with many numbers.
+    if array.size > _MANY or not array.is_fully_addressable:
+        return False
+    devices = array.devices()
+    return len(devices) == 1 and next(iter(devices)).platform == "cpu"
+
+
+def _are_weights(weights: Array | np.ndarray) -> Any:
+    xp = _namespace(weights)
+    return xp.all(xp.isfinite(weights) & (weights >= 0)) & (xp.sum(weights) > 0)
 
 
 def _offence(array: Array, support: Support) -> str:

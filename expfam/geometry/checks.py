@@ -12,7 +12,7 @@ from jaxtyping import Array, Bool
 T = TypeVar("T")
 
 
-def require(values: T, condition: Bool[Array, ""], message: str | Callable[[], str]) -> T:
+def require(values: T, condition: Bool[Array, ""] | bool, message: str | Callable[[], str]) -> T:
     """Return `values` where a condition on them holds.
 
     Args:

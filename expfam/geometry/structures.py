@@ -109,6 +109,10 @@ class AbstractStructure(eqx.Module):
         """The mean leaf of a matrix: the part of it that the structure sees."""
 
     @abstractmethod
+    def restrict_product(self, left: Float[Array, "d k"], right: Float[Array, "d k"]) -> Leaf:
+        """The mean leaf of A Bᵀ, without entries of it that the structure does not see."""
+
+    @abstractmethod
     def nearest(self, matrix: Float[Array, "d d"]) -> Leaf:
         """The natural leaf closest to a matrix in Frobenius norm."""
 
@@ -188,6 +192,9 @@ class PositiveDefinite(AbstractStructure):
     def restrict(self, matrix: Array) -> Array:
         return (matrix + matrix.T) / 2
 
+    def restrict_product(self, left: Array, right: Array) -> Array:
+        return self.restrict(left @ right.T)
+
     def nearest(self, matrix: Array) -> Array:
         return (matrix + matrix.T) / 2
 
@@ -255,6 +262,9 @@ class Diagonal(AbstractStructure):
 
     def restrict(self, matrix: Array) -> Array:
         return jnp.diagonal(matrix)
+
+    def restrict_product(self, left: Array, right: Array) -> Array:
+        return jnp.sum(left * right, axis=1)
 
     def nearest(self, matrix: Array) -> Array:
         return jnp.diagonal(matrix)
@@ -324,6 +334,9 @@ class Scale(AbstractStructure):
     def restrict(self, matrix: Array) -> Array:
         return jnp.trace(matrix)
 
+    def restrict_product(self, left: Array, right: Array) -> Array:
+        return jnp.sum(left * right)
+
     def nearest(self, matrix: Array) -> Array:
         return jnp.trace(matrix) / matrix.shape[-1]
 
@@ -388,6 +401,9 @@ class Identity(AbstractStructure):
         return None
 
     def restrict(self, matrix: Array) -> None:
+        return None
+
+    def restrict_product(self, left: Array, right: Array) -> None:
         return None
 
     def nearest(self, matrix: Array) -> None:

@@ -239,7 +239,7 @@ def _push(
 ) -> NormalCoords:
     # E[1 Aᵀ(y − c)] and E[1 Aᵀ(y − c)(y − c)ᵀA] from E[1 y], E[1 yyᵀ] and E[1], as leaves.
     first = frame.T @ (means.first - weight * center)
-    cross = structure.restrict(jnp.outer(means.first, center))
+    cross = structure.restrict_product(means.first[:, None], center[:, None])
     square = structure.outer(center)
     moved = jax.tree.map(lambda m, c, s: m - 2 * c + weight * s, means.second, cross, square)
     return NormalCoords(first, _conjugate(structure, moved, frame))

@@ -261,7 +261,7 @@ class LinearInteraction(AbstractInteraction):
         loadings = cross @ inverse @ inverse.T
         mean = means.observable.first - loadings @ location.first
         outer = structure.outer(means.observable.first)
-        explained = structure.restrict(loadings @ cross.T)
+        explained = structure.restrict_product(loadings, cross)
         noise = jax.tree.map(
             lambda second, square, part: second - square - part,
             means.observable.second,

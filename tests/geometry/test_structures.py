@@ -81,6 +81,7 @@ def evaluate(structure):
             "apply": s.apply(factor, x),
             "apply_transposed": s.apply_transposed(factor, x),
             "restrict": s.restrict(matrix),
+            "restrict_product": s.restrict_product(matrix[:, :2], matrix[:, 1:]),
             "nearest": s.nearest(matrix),
             "dense": s.dense(natural, SIZE, x.dtype),
             "dense_nearest": s.dense(s.nearest(matrix), SIZE, x.dtype),
@@ -146,6 +147,12 @@ def test_restriction_is_the_adjoint_of_dense(structure, kernels):
     own = kernels[structure]
     close(own["restrict"], seen(structure, MATRIX))
     close(np.sum(own["natural"] * own["restrict"]), np.sum(own["dense"] * MATRIX))
+
+
+@free_only
+def test_restriction_of_a_product(structure, kernels):
+    product = MATRIX[:, :2] @ MATRIX[:, 1:].T
+    close(kernels[structure]["restrict_product"], seen(structure, (product + product.T) / 2))
 
 
 @free_only
