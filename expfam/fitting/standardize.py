@@ -1,5 +1,6 @@
 """Models in the frame of the data: well-conditioned coordinates far from the origin."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeVar
 
@@ -78,7 +79,7 @@ def widths_from_origin(model: Any, xs: Any, weights: Array | None) -> float:
 
 def change_frame(source: Any, target: Any, coords: Any) -> Any:
     """Natural coordinates in a model that differs in its frames."""
-    return _change(source, target, coords)
+    return _in_float64(_change, source, target, coords)
 
 
 def change_frame_of_prior(source: Any, target: Any, prior: ConjugatePrior | None) -> Any:
@@ -90,7 +91,7 @@ def change_frame_of_prior(source: Any, target: Any, prior: ConjugatePrior | None
     if prior is None:
         return None
     mass = prior.count if prior.count.ndim == 0 else prior.count[0]
-    total = _change_total(source, target, prior.total.coords, mass)
+    total = _in_float64(_change_total, source, target, prior.total.coords, mass)
     return ConjugatePrior(target, Mean(total), prior.count)
 
 
@@ -103,6 +104,18 @@ def _frames(model: Any) -> list[Frame]:
 def _framed(family: Any, xs: Any, weights: Array | None, scaled: bool, keeps: Any) -> Any:
     rows = jax.tree.leaves(xs)[0]
     return framed(family, xs, shares(weights, rows.shape[0], dtype_of(xs)), scaled, keeps)
+
+
+def _in_float64(function: Callable[..., Any], source: Any, target: Any, *trees: Any) -> Any:
+    # In float64 whatever the type of the coordinates, which are returned in it: the weights of
+    # components are differences of what grows with the squared distance to the origin.
+    dtype = dtype_of(*trees)
+    with jax.enable_x64(True):
+        return _cast(function(*_cast((source, target, *trees), jnp.float64)), dtype)
+
+
+def _cast(tree: Any, dtype: Any) -> Any:
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), tree)
 
 
 @jax.jit

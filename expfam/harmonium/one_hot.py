@@ -212,7 +212,7 @@ class OneHotInteraction(AbstractInteraction):
         return HarmoniumCoords(shared, varying, coords.latent)
 
     def reframe(self, target: Any, coords: HarmoniumCoords) -> tuple[HarmoniumCoords, Array]:
-        # The constants of the components go into their weights.
+        # The constants of the components go into their weights, up to one that all have.
         own, other = self.component, target.component
         if self.nested:
             parts, constants = jax.vmap(lambda c: own.interaction.reframe(other.interaction, c))(
@@ -231,8 +231,8 @@ class OneHotInteraction(AbstractInteraction):
             )
             parts = NormalCoords(moved.first, varying)
             shared = rescale(coords.observable, factors)
-        nothing = jnp.zeros((), coords.latent.dtype)
-        return HarmoniumCoords(shared, parts, coords.latent + constants), nothing
+        latent = coords.latent + constants
+        return HarmoniumCoords(shared, parts, _anchored(latent)), latent[0]
 
     def marginal(self, means: HarmoniumCoords) -> Any:
         total = jax.tree.map(lambda leaf: jnp.sum(leaf, axis=0), means.interaction)
