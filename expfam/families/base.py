@@ -384,7 +384,7 @@ class AbstractExponentialFamily(AbstractManifold[C]):
     def _expectation(
         self, coords: C, xs: Data, weights: Float[Array, " n"] | None, block_size: int | None = None
     ) -> tuple[Float[Array, ""], C]:
-        # Mean of ψ(θ | x) over rows, and its gradient: the expected complete statistics.
+        # Means over rows of log p(x), and of ∇ψ(θ | x): the expected complete statistics.
         n = jax.tree.leaves(xs)[0].shape[0]
         share = compiled.shares(weights, n, compiled.dtype_of(coords, xs))
         return compiled.expectation(self, coords, xs, share, block_size)
@@ -396,9 +396,8 @@ class AbstractExponentialFamily(AbstractManifold[C]):
         # over the number of all rows. Differentiable, with exact derivatives.
         n = jax.tree.leaves(xs)[0].shape[0]
         share = compiled.shares(weights, n, compiled.dtype_of(coords, xs))
-        value = compiled.average_given(self, coords, xs, share)
-        normalizer = self._log_normalizer(coords)
-        return value - normalizer + compiled.log_prior(prior, coords, normalizer, total)
+        value = compiled.average_density(self, coords, xs, share)
+        return value + compiled.log_prior(prior, self, coords, total)
 
     def _em_step(
         self, coords: C, xs: Data, weights: Any, prior: Any, block_size: int | None = None
@@ -411,9 +410,8 @@ class AbstractExponentialFamily(AbstractManifold[C]):
     def _em_step_from(
         self, coords: C, value: Float[Array, ""], means: C, total: Any, prior: Any
     ) -> tuple[C, Float[Array, ""], Bool[Array, ""]]:
-        # The same, from the averages over rows of ψ(θ | x) and of its gradient.
-        normalizer = self._log_normalizer(coords)
-        objective = value - normalizer + compiled.log_prior(prior, coords, normalizer, total)
+        # The same, from the averages over rows of log p(x) and of ∇ψ(θ | x).
+        objective = value + compiled.log_prior(prior, self, coords, total)
         # Whitening keeps the likelihood; a prior tells latent frames apart, and sets its own.
         means = self._whiten(means) if prior is None else prior._average(means, total)
         following = self._maximize(means, coords)

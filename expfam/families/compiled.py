@@ -43,9 +43,11 @@ def map_data(kernel: Any, n_axes: int, n_params: int, family: Any, *args: Any) -
 map_data = jax.jit(map_data, static_argnums=(0, 1, 2))
 
 
-def log_prior(prior: Any, coords: Any, normalizer: Array, total: Any) -> Array | float:
+def log_prior(prior: Any, family: Any, coords: Any, total: Any) -> Array | float:
     """Log-density of a prior over the number of rows; 0 without a prior."""
-    return 0.0 if prior is None else prior._log_density(coords, normalizer) / total
+    if prior is None:
+        return 0.0
+    return prior._log_density(coords, family._log_normalizer(coords)) / total
 
 
 def shares(weights: Array | None, n: int, dtype: Any) -> Float[Array, " n"]:
@@ -115,9 +117,13 @@ def sum_over_rows(
 
 
 def expectation(
-    family: Any, coords: Any, xs: Any, parts: Array, block_size: int | None
+    family: Any, coords: Any, xs: Any, parts: Array, block_size: int | None = None
 ) -> tuple[Float[Array, ""], Any]:
-    """The average over rows of ψ(θ | x), and of its gradient, with shares that sum to one."""
+    """The averages over rows of log p(x) and of ∇ψ(θ | x), with shares that sum to one.
+
+    Both from one pass through blocks of rows. ψ(θ | x) − ψ(θ) would be a difference of large
+    numbers where the signal is much larger than the noise; the densities are none.
+    """
 
     def total(coords: Any, family: Any, rows: Any, parts: Array) -> Array:
         values = jax.vmap(lambda x: family._log_normalizer_given(coords, x))(rows)
@@ -125,34 +131,39 @@ def expectation(
 
     def both(fixed: Any, rows: Any, parts: Array) -> tuple[Array, Any]:
         family, coords = fixed
-        return jax.value_and_grad(total)(coords, family, rows, parts)
+        densities = jax.vmap(lambda x: family._log_observable_density(coords, x))(rows)
+        return jnp.dot(parts, densities), jax.grad(total)(coords, family, rows, parts)
 
     like = (parts[0], coords)
     return sum_over_rows(both, (family, coords), xs, parts, block_size, like)
 
 
 @jax.custom_jvp
-def average_given(family: Any, coords: Any, xs: Any, parts: Array) -> Float[Array, ""]:
-    """The average over rows of ψ(θ | x), with shares that sum to one.
+def average_density(family: Any, coords: Any, xs: Any, parts: Array) -> Float[Array, ""]:
+    """The average over rows of log p(x), with shares that sum to one.
 
     Its gradient comes from the same pass through blocks of rows.
     """
-    return expectation(family, coords, xs, parts, None)[0]
+    return expectation(family, coords, xs, parts)[0]
 
 
-def _average_given_jvp(primals: Any, tangents: Any) -> tuple[Array, Array]:
+def _average_density_jvp(primals: Any, tangents: Any) -> tuple[Array, Array]:
     family, coords, xs, parts = primals
-    value, means = expectation(family, coords, xs, parts, None)
+    value, means = expectation(family, coords, xs, parts)
+
+    def along(moved: Any) -> Array:
+        return pairing(moved, means) - jnp.sum(parts) * family._log_normalizer(moved)
 
     def average(family: Any, xs: Any, parts: Array) -> Array:
-        return jnp.dot(parts, jax.vmap(lambda x: family._log_normalizer_given(coords, x))(xs))
+        densities = jax.vmap(lambda x: family._log_observable_density(coords, x))(xs)
+        return jnp.dot(parts, densities)
 
-    along = derivative_along(lambda moved: pairing(moved, means), (coords,), tangents[1:2])
+    slope = derivative_along(along, (coords,), tangents[1:2])
     rest = derivative_along(average, (family, xs, parts), (tangents[0], *tangents[2:]))
-    return value, along + rest
+    return value, slope + rest
 
 
-average_given.defjvp(_average_given_jvp, symbolic_zeros=True)
+average_density.defjvp(_average_density_jvp, symbolic_zeros=True)
 
 
 @jax.jit

@@ -84,8 +84,8 @@ class NaturalGradient(AbstractMethod):
         total = n if weights is None else jnp.sum(weights)
         xs, weights = draw_rows(key, xs, weights, self.batch_size)
         value, means = model._expectation(coords, xs, weights)
-        normalizer, present = jax.value_and_grad(model._log_normalizer)(coords)
-        objective = value - normalizer + log_prior(prior, coords, normalizer, total)
+        present = jax.grad(model._log_normalizer)(coords)
+        objective = value + log_prior(prior, model, coords, total)
         target = means if prior is None else prior._average(means, total)
         rate = _rate_at(self.learning_rate, count)
         means = jax.tree.map(

@@ -208,8 +208,7 @@ def _blend(
     count = old.count + new.count
     target = means if prior is None else prior._average(means, count)
     following = model._maximize(target, coords)
-    objective = new.value - model._log_normalizer(coords)
-    return following, Sums(new.value, means, count), objective, model._in_domain(following)
+    return following, Sums(new.value, means, count), new.value, model._in_domain(following)
 
 
 def _stepwise(

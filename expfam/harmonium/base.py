@@ -354,26 +354,6 @@ def _log_observable_density_jvp(primals: Any, tangents: Any) -> tuple[Array, Arr
 _log_observable_density.defjvp(_log_observable_density_jvp, symbolic_zeros=True)
 
 
-@jax.custom_jvp
-def _average(model: Any, coords: Any, xs: Any, parts: Array) -> Array:
-    def average(fixed: Any, rows: Any, parts: Array) -> Array:
-        model, coords = fixed
-        return jnp.dot(parts, jax.vmap(lambda x: model._log_observable_density(coords, x))(rows))
-
-    return compiled.sum_over_rows(average, (model, coords), xs, parts)
-
-
-def _average_jvp(primals: Any, tangents: Any) -> tuple[Array, Array]:
-    def difference(model: Any, coords: Any, xs: Any, parts: Array) -> Array:
-        given = compiled.average_given(model, coords, xs, parts)
-        return given - jnp.sum(parts) * model._log_normalizer(coords)
-
-    return _average(*primals), derivative_along(difference, primals, tangents)
-
-
-_average.defjvp(_average_jvp, symbolic_zeros=True)
-
-
 # Compiled bodies of the public methods.
 
 
@@ -381,7 +361,7 @@ _average.defjvp(_average_jvp, symbolic_zeros=True)
 def _average_log_density(model: Any, coords: Any, xs: Any, weights: Array | None) -> Array:
     n = jax.tree.leaves(xs)[0].shape[0]
     parts = compiled.shares(weights, n, compiled.dtype_of(coords, xs))
-    return _average(model, coords, xs, parts)
+    return compiled.average_density(model, coords, xs, parts)
 
 
 @jax.jit
