@@ -10,6 +10,8 @@ import numpy as np
 import optimistix as optx
 from jaxtyping import Array, Bool, Float
 
+from .linalg import cholesky
+
 Vector = Float[Array, " dim"]
 Potential = Callable[[Vector], Float[Array, ""]]
 
@@ -17,6 +19,7 @@ _DESCENT_STEPS = 500
 _POLISH_STEPS = 4
 _NODES = 8
 _LARGEST_LAYER = 1e4
+_COARSE = 1e-10  # rounding of a type that needs more care: that of float32
 
 
 def bregman_divergence(
@@ -94,15 +97,38 @@ def minimize_tilted(potential: Potential, target: Vector, start: Vector) -> Vect
     Returns:
         θ, to about half the digits; the last iterate where the iteration did not converge.
     """
-    tolerance = float(jnp.finfo(start.dtype).eps) ** 0.5
+    eps = float(jnp.finfo(start.dtype).eps)
     return optx.minimise(
-        lambda theta, eta: potential(theta) - jnp.dot(theta, eta),
-        _Newton(jax.hessian(potential), tolerance, tolerance),  # pyright: ignore[reportCallIssue] optimistix declares as fields what are class attributes here
+        _gain if eps > _COARSE else _tilted,
+        _Newton(jax.hessian(potential), eps**0.5, eps**0.5),  # pyright: ignore[reportCallIssue] optimistix declares as fields what are class attributes here
         start,
-        args=target,
+        args=(potential, target, start),
         max_steps=_DESCENT_STEPS,
         throw=False,
     ).value
+
+
+def _tilted(theta: Vector, args: Any) -> Array:
+    potential, target, _ = args
+    return potential(theta) - jnp.dot(theta, target)
+
+
+def _gain(theta: Vector, args: Any) -> Array:
+    # The same up to a constant, which makes it zero at the start: coarse numbers do not hold the
+    # small gains of a step beside a large ψ.
+    potential, target, start = args
+    slope = jax.grad(potential)(start) - target
+
+    @jax.custom_jvp
+    def gain(theta: Vector, start: Vector, target: Vector, slope: Vector) -> Array:
+        return bregman_divergence(potential, theta, start) + jnp.dot(slope, theta - start)
+
+    def gain_jvp(primals: Any, tangents: Any) -> tuple[Array, Array]:
+        theta, _, target, _ = primals
+        return gain(*primals), jnp.dot(jax.grad(potential)(theta) - target, tangents[0])
+
+    gain.defjvp(gain_jvp)
+    return gain(theta, start, target, slope)
 
 
 def invert_gradient(potential: Potential, target: Vector, start: Vector) -> Vector:
@@ -172,5 +198,18 @@ class _Newton(optx.AbstractQuasiNewton):
         return state.terminate | (lost & (state.num_accepted_steps > 0)), state.result
 
     def _information(self, f: Array, grad: Vector, matrix: Array) -> Any:
-        operator = lx.MatrixLinearOperator(matrix, lx.positive_semidefinite_tag)
+        operator = lx.MatrixLinearOperator(_definite(matrix), lx.positive_semidefinite_tag)
         return optx.FunctionInfo.EvalGradHessian(f, grad, operator)
+
+
+def _definite(matrix: Array) -> Array:
+    # Statistics that nearly depend on each other have a covariance that is singular in rounding:
+    # its diagonal is raised by the smallest power of 4, in units of ε, for which it has a factor.
+    diagonal = jnp.diag(jnp.diagonal(matrix))
+
+    def fails(share: Array) -> Array:
+        return (share < 1) & jnp.any(jnp.isnan(cholesky(matrix + share * diagonal)))
+
+    least = jnp.finfo(matrix.dtype).eps
+    share = jax.lax.while_loop(fails, lambda share: 4 * share, jnp.asarray(least, matrix.dtype))
+    return matrix + 4 * share * diagonal
