@@ -115,8 +115,11 @@ class AbstractExponentialFamily(AbstractManifold[C]):
         """The point with the given free parameters."""
 
     @abstractmethod
-    def _compress(self, xs: Data, weights: Any) -> tuple[Data, Any]:
-        """Fewer weighted rows that have the same ∇ψ(θ | x) on average for all θ, if there are."""
+    def _compress(self, xs: Data, weights: Any) -> tuple[Any, Data, Any]:
+        """Fewer weighted rows that have the same ∇ψ(θ | x) on average for all θ, if there are.
+
+        They are data of the model that comes with them, which may have another origin.
+        """
 
     @abstractmethod
     def _whiten(self, means: C) -> C:

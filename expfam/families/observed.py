@@ -51,8 +51,8 @@ class AbstractObservedFamily(AbstractExponentialFamily[C]):
             self._maximize(smooth, None),
         )
 
-    def _compress(self, xs: Data, weights: Any) -> tuple[Data, Any]:
-        return xs, weights
+    def _compress(self, xs: Data, weights: Any) -> tuple[Any, Data, Any]:
+        return self, xs, weights
 
     def _whiten(self, means: C) -> C:
         return means

@@ -110,9 +110,9 @@ def fit(
     # The steps are done about the mean of the data, where statistics lose no digits.
     inner = in_frame_of(model, xs, weights, scaled=False)
     starts, steps_key = jax.random.split(key)
-    few, parts = _compress(inner, xs, weights)
+    near, few, parts = _compress(inner, xs, weights)
     if params is None:
-        coords = _starts(inner, jax.random.split(starts, restarts), few, parts)
+        coords = _starts(near, jax.random.split(starts, restarts), few, parts)
     else:
         model._check_point(params, Natural, owner, "params")
         coords = jax.tree.map(lambda leaf: with_automatic_axes(jnp.asarray(leaf)), params.coords)
@@ -120,9 +120,9 @@ def fit(
         coords = jax.tree.map(lambda leaf: leaf[None], coords)
     prior = change_frame_of_prior(model, inner, prior)
 
-    rows, parts = (few, parts) if method.averages else (xs, weights)
-    run = _begin(inner, method, coords)
-    run, interrupted = _loop(inner, method, run, rows, parts, prior, steps_key, progress)
+    moving, rows, parts = (near, few, parts) if method.averages else (inner, xs, weights)
+    run = _begin(moving, method, coords)
+    run, interrupted = _loop(moving, method, run, rows, parts, prior, steps_key, progress)
     result = _report(model, inner, method, run, interrupted)
     _announce(result, method, throw, lambda: diagnose(xs, n))
     return result

@@ -223,14 +223,15 @@ class AbstractHarmonium(AbstractExponentialFamily[HarmoniumCoords]):
             self._check_point(params, Natural, "expectation_maximization", "params")
             _ADMITTED.keep(True, self, params)
         check_prior(self, prior, "expectation_maximization")
-        rows, weights = self._rows_for_steps(xs, weights, owner)
-        following, valid = _em_step(self, params.coords, rows, weights, prior)
+        model, rows, weights = self._rows_for_steps(xs, weights, owner)
+        following, valid = _em_step(model, params.coords, rows, weights, prior)
         following = require(following, valid, f"{owner}: {DEGENERATE}")
         _ADMITTED.keep(True, self, following)
         return following
 
-    def _rows_for_steps(self, xs: Data, weights: Array | None, owner: str) -> tuple[Any, Any]:
-        # The rows, checked; those with the same averages instead, where there are fewer.
+    def _rows_for_steps(self, xs: Data, weights: Array | None, owner: str) -> tuple[Any, Any, Any]:
+        # The rows, checked; those with the same averages instead, where there are fewer; and the
+        # model that they are data of.
         leaves, structure = jax.tree.flatten((xs, weights))
         fewer = _FEWER.recall(self, *leaves, how=structure)
         if fewer is None:
@@ -239,13 +240,13 @@ class AbstractHarmonium(AbstractExponentialFamily[HarmoniumCoords]):
             weights = check_weights(weights, n, float, owner)
             checked = jax.tree.leaves((xs, weights))
             if any(isinstance(leaf, Tracer) for leaf in checked):
-                return xs, weights
+                return self, xs, weights
             with jax.ensure_compile_time_eval():
                 fewer = _fewer_rows(self, xs, weights)
             # Arrays of numpy may change, and those of another type were converted.
             if all(one is other for one, other in zip(leaves, checked, strict=True)):
                 _FEWER.keep(fewer, self, *leaves, how=structure)
-        return fewer or (xs, weights)
+        return fewer or (self, xs, weights)
 
     # ---------------------------------------------------------------- kernels
 
@@ -311,8 +312,9 @@ class AbstractHarmonium(AbstractExponentialFamily[HarmoniumCoords]):
     def _from_unconstrained(self, free: PyTree[Array]) -> HarmoniumCoords:
         return self.interaction.from_unconstrained(free)
 
-    def _compress(self, xs: Data, weights: Any) -> tuple[Data, Any]:
-        return self.interaction.compress(xs, weights)
+    def _compress(self, xs: Data, weights: Any) -> tuple[Any, Data, Any]:
+        observable, rows, parts = self.interaction.compress(xs, weights)
+        return self if rows is xs else self._observing(observable), rows, parts
 
     def _whiten(self, means: HarmoniumCoords) -> HarmoniumCoords:
         return self.interaction.whiten(means)
@@ -400,8 +402,8 @@ def _expectation(model: Any, coords: Any, xs: Any, weights: Array | None) -> Any
 
 @jax.jit
 def _fewer_rows(model: Any, xs: Any, weights: Any) -> tuple[Any, ...]:
-    rows, parts = model._compress(xs, weights)
-    return () if rows is xs else (rows, parts)
+    fewer = model._compress(xs, weights)
+    return () if fewer[1] is xs else fewer
 
 
 @jax.jit

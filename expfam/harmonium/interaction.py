@@ -175,8 +175,11 @@ class AbstractInteraction(eqx.Module):
         """A point to start a fit from."""
 
     @abstractmethod
-    def compress(self, xs: Any, weights: Any) -> tuple[Any, Any]:
-        """Fewer weighted rows that have the same ∇ψ(θ | x) on average for all θ, if there are."""
+    def compress(self, xs: Any, weights: Any) -> tuple[Any, Any, Any]:
+        """Fewer weighted rows that have the same ∇ψ(θ | x) on average for all θ, if there are.
+
+        They are data of the observable that comes with them, which may have another origin.
+        """
 
     @abstractmethod
     def weak_means(self, xs: Any) -> HarmoniumCoords:

@@ -8,6 +8,7 @@ harmonium's latent variables are latent too). The interaction is conjugated,
     ψ_X(θ_X + Θ y) = ⟨ρ, (y, yyᵀ)⟩ + χ,   ρ = (ΘᵀΨ θ_X, ½ ΘᵀΨΘ),   χ = ψ_X(θ_X).
 """
 
+from dataclasses import replace
 from typing import Any, final
 
 import equinox as eqx
@@ -351,7 +352,7 @@ class LinearInteraction(AbstractInteraction):
         # 2. The latent family is fitted to the scores, which have mean 0 and covariance I.
         size, dim = self.observable.size, self.location.size
         xs = jax.vmap(self.observable._enter)(xs)
-        mean, covariance = mean_covariance(xs, weights / jnp.sum(weights))
+        mean, covariance = mean_covariance(xs, weights / jnp.sum(weights), jnp.zeros_like(xs[0]))
         values, vectors = eigh(covariance)
         values, vectors = values[::-1], vectors[:, ::-1]
         eps = jnp.finfo(xs.dtype).eps
@@ -379,11 +380,16 @@ class LinearInteraction(AbstractInteraction):
         prior = self.prior_family._initialize_from_sample(key, scores @ inverse.T, weights)
         return self._join_nearest(self.from_loadings(loadings @ frame, mean, factor), prior)
 
-    def compress(self, xs: Any, weights: Any) -> tuple[Any, Any]:
-        # Where all is normal, ψ(θ | x) is quadratic in x.
+    def compress(self, xs: Any, weights: Any) -> tuple[Any, Any, Any]:
+        # Where all is normal, ψ(θ | x) is quadratic in x. The few rows are taken from the origin of
+        # the frame: far from zero they would be rounded.
         if xs.shape[0] <= 2 * self.observable.size or not lat.is_normal(self.posterior_family):
-            return xs, weights
-        return sigma_rows(xs, weights)
+            return self.observable, xs, weights
+        frame, zero = self.observable.frame, jnp.zeros_like(xs[0])
+        if frame is None:
+            return self.observable, *sigma_rows(xs, weights, zero)
+        nearer = replace(self.observable, frame=replace(frame, shift=zero))
+        return nearer, *sigma_rows(xs, weights, frame.shift)
 
     def weak_means(self, xs: Any) -> HarmoniumCoords:
         # No loadings. Two rows ±1 in every latent direction: mean 0, variance 1.

@@ -366,8 +366,8 @@ class OneHotInteraction(AbstractInteraction):
         )
         return self._from_components(parts, jnp.log(count + _SMOOTHING))
 
-    def compress(self, xs: Any, weights: Any) -> tuple[Any, Any]:
-        return xs, weights
+    def compress(self, xs: Any, weights: Any) -> tuple[Any, Any, Any]:
+        return self.observable, xs, weights
 
     def weak_means(self, xs: Any) -> HarmoniumCoords:
         own = self.component._weak_means(xs)

@@ -76,7 +76,8 @@ def test_refused_settings():
 def test_normal_models_see_only_the_mean_and_covariance_of_rows(model, weighted):
     xs = factors(0.5) + 3.0
     weights = jnp.asarray(RNG.uniform(size=len(xs))) if weighted else None
-    few, shares = model._compress(xs, weights)
+    near, few, shares = model._compress(xs, weights)
+    assert near == model
     assert few.shape == (12, 6)
     params = model.initialize_from_sample(jax.random.key(0), xs)
     expected = model.mean_posterior_statistics(params, xs, weights)
@@ -90,4 +91,4 @@ def test_normal_models_see_only_the_mean_and_covariance_of_rows(model, weighted)
 def test_other_models_keep_their_rows():
     xs = factors(0.5)
     for model in (ef.analytic_hmog(6, DIAGONAL, 2, 3), ef.mixture_of_factor_analyzers(6, 1, 2)):
-        assert model._compress(xs, None) == (xs, None)
+        assert model._compress(xs, None) == (model, xs, None)

@@ -98,8 +98,8 @@ class AbstractNamedFamily(AbstractExponentialFamily[C]):
     def _from_unconstrained(self, free: PyTree[Array]) -> C:
         return self.definition._from_unconstrained(free)
 
-    def _compress(self, xs: Data, weights: Any) -> tuple[Data, Any]:
-        return self.definition._compress(xs, weights)
+    def _compress(self, xs: Data, weights: Any) -> tuple[Any, Data, Any]:
+        return self, xs, weights
 
     def _whiten(self, means: C) -> C:
         return self.definition._whiten(means)
