@@ -40,11 +40,14 @@ def gamma(shape, rate, count):
     return prior, log_integral(log_f, shape)
 
 
-def wishart(freedom, count):
+def wishart_prior(freedom, count):
     family = ef.Wishart(2)
     scale = jnp.array([[1.0, 0.3], [0.3, 0.5]])
     mean = family.to_mean(family.from_scale_freedom(scale, freedom))
-    prior = Prior.from_mean(family, mean, count)
+    return Prior.from_mean(family, mean, count)
+
+
+def wishart_normalizer(prior, count, freedom):
     first, second = np.asarray(prior.total.coords.matrix), prior.total.coords.log_determinant
     log_det = np.linalg.slogdet(first)[1]
 
@@ -55,7 +58,12 @@ def wishart(freedom, count):
         return value + special.multigammaln(power, 2) - power * log_det
 
     # an entry off the diagonal is packed times √2
-    return prior, log_integral(log_f, freedom / 2 - 0.5) + 0.5 * np.log(2)
+    return log_integral(log_f, freedom / 2 - 0.5) + 0.5 * np.log(2)
+
+
+def wishart(freedom, count):
+    prior = wishart_prior(freedom, count)
+    return prior, wishart_normalizer(prior, count, freedom)
 
 
 def directions(length, count):
@@ -201,6 +209,17 @@ def test_gradients_of_the_normalizer_against_differences():
     steps = 1e-5 * np.eye(2)
     slopes = [(log_normalizer(vector + s) - log_normalizer(vector - s)) / 2e-5 for s in steps]
     close(slopes, family.flatten(prior.expected_natural()), 1e-6)
+
+
+@pytest.mark.parametrize(("freedom", "count"), [(3.0, 2.5), (1.2, 0.3), (1.05, 0.05)])
+def test_expected_log_normalizer_of_wisharts(freedom, count):
+    # −d log Z/dν. Of vague priors, what is close to the least degrees of freedom matters.
+    prior, step = wishart_prior(freedom, count), 1e-3 * count
+    moves = step * np.array([-2, -1, 1, 2])
+    values = [wishart_normalizer(prior, count + move, freedom) for move in moves]
+    slope = np.dot(values, [1, -8, 8, -1]) / (12 * step)
+    close(prior.expected_log_normalizer(), -slope, 1e-8)
+    assert np.isfinite(prior.entropy())
 
 
 def test_a_wishart_of_one_row_is_a_gamma():

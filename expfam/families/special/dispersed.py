@@ -36,7 +36,7 @@ def rate_of(theta: Vector) -> Scalar:
 
 
 def log_density(theta: Vector, x: Array) -> Array:
-    """log p(x), of which what both terms have in common, νμ, is left out."""
+    """log p(x), without νμ, by which both of its parts are larger."""
     return _log_power(theta, x) - _log_sum(theta)
 
 

@@ -1,8 +1,8 @@
 """Divergences of gammas and Wisharts, and of normals with them, as sums of what is not negative.
 
 The differences of log-normalizers that they are lose all digits where degrees of freedom are many.
-Matrices are given with their change: where the two are close, it is known to more digits than the
-difference of two roots or of two inverses would leave.
+Rates and matrices are given with their change: where two are close, it is known to more digits than
+their difference, that of two roots or of two inverses would leave.
 """
 
 from functools import partial
@@ -31,13 +31,13 @@ def gamma_divergence(
     # 1. D(k', k β'/β), and the Bregman divergence of ψ less k log k − k − k log β.
     # 2. Where the two are close, k' − k β'/β is (dk β − k dβ)/β, of exact products: shape and rate
     #    may have changed in proportion.
-    (rate, k), (end, wanted) = own, other
-    step = wanted - k
+    (rate, k), (rate_, k_) = own, other
+    step = k_ - k
     near = (jnp.abs(step) < k / 2) & (jnp.abs(change) < rate / 2)
     close = difference_of_products(step, rate, k, change) / rate
-    expected = k * (end / rate)
-    gap = jnp.where(near, close, wanted - expected)
-    return deviance_from_gap(gap, expected) + bregman_divergence(shape_remainder, wanted, k)
+    expected = k * (rate_ / rate)
+    gap = jnp.where(near, close, k_ - expected)
+    return deviance_from_gap(gap, expected) + bregman_divergence(shape_remainder, k_, k)
 
 
 def relative_root(
