@@ -39,6 +39,15 @@ def test_logarithmic_near_its_edges(theta):
             assert_exact([means.coords], [-p / q / mpmath.log(q)])
 
 
+@pytest.mark.parametrize("theta", [-80.0, -120.0, -800.0])
+def test_logarithmic_of_probabilities_too_small_for_a_number(theta):
+    params = ef.Natural(jnp.asarray(theta))
+    assert LOGARITHMIC.to_mean(params).coords == 1
+    assert LOGARITHMIC.log_normalizer(params) == theta
+    assert abs(LOGARITHMIC.log_density(params, jnp.array(1))) <= np.exp(theta)
+    assert 0 <= LOGARITHMIC.fisher_information(params)[0, 0] < 1e-30
+
+
 @pytest.mark.parametrize("theta", [-0.01, -1.0, -5.0])
 def test_logarithmic_entropy(theta):
     params = ef.Natural(jnp.asarray(theta))

@@ -25,6 +25,15 @@ ONE = {
         jax.vmap(jax.grad(gamma.log_gap)),
         lambda x: 1 / x - mpmath.psi(1, x),
     ),
+    "trigamma_rest": (gamma.trigamma_rest, lambda x: mpmath.psi(1, x) - 1 / x),
+    "slope_of_shape_remainder": (
+        jax.vmap(jax.grad(gamma.shape_remainder)),
+        lambda x: mpmath.digamma(x) - mpmath.log(x),
+    ),
+    "bend_of_shape_remainder": (
+        jax.vmap(jax.grad(jax.grad(gamma.shape_remainder))),
+        lambda x: mpmath.psi(1, x) - 1 / x,
+    ),
     "trigamma_defect": (gamma.trigamma_defect, lambda x: x - 1 / mpmath.psi(1, x)),
     "scaled_exp1": (gamma.scaled_exp1, lambda x: mpmath.exp(x) * mpmath.e1(x)),
 }

@@ -8,6 +8,8 @@ from scipy import special, stats
 
 import expfam as ef
 
+from .reference import close
+
 pytestmark = pytest.mark.slow
 
 RNG = np.random.default_rng(0)
@@ -26,10 +28,6 @@ each = pytest.mark.parametrize("name", NORMALS)
 def named(family, **values):
     values = {key: jnp.asarray(value) for key, value in values.items()}
     return ef.ConjugatePrior.from_hyperparameters(family, **values)
-
-
-def close(actual, expected, rtol=1e-10, atol=0.0):
-    np.testing.assert_allclose(actual, expected, rtol=rtol, atol=atol)
 
 
 def known_mean(name, freedom=FREEDOM):

@@ -230,15 +230,17 @@ def _log_shape_integrand(
     # Over a = (d − 1)/2 + eᵘ, with log |φ₁| and φ₂: eᵘ exp(φ₂a) |φ₁|^(−νa) Γ_d(νa + (d + 1)/2) /
     # Γ_d(a)^ν. Γ_d(x) is Π_i Γ(x − i/2), i = 0 … d − 1, and log Γ(a) = a log a − a + R(a) − log a,
     # so that with the gap log |φ₁/ν| − φ₂/ν only terms of the size of R remain.
-    a = (size - 1) / 2 + jnp.exp(u)
+    rest = jnp.exp(u)
+    a = (size - 1) / 2 + rest
     gap = log_first - size * jnp.log(count) - second / count
     main = factorial_remainder(count * a) - count * (factorial_remainder(a) - jnp.log(a))
     value = u - count * a * gap + size * main
     if size == 1:
         return value
+    # a − i/2 from eᵘ, which a may have lost
     steps = jnp.arange(size, dtype=u.dtype) / 2
-    rises = jnp.sum(log_rise(count * a + 1, steps)) + count * jnp.sum(log_rise(a - steps, steps))
-    return value + rises
+    below = log_rise(rest + steps[::-1], steps)
+    return value + jnp.sum(log_rise(count * a + 1, steps)) + count * jnp.sum(below)
 
 
 def _log_det(matrix: Array) -> Array:

@@ -149,7 +149,11 @@ def _log_normalizer_jvp(primals: tuple, tangents: tuple) -> tuple[Array, Array]:
 
 @jax.custom_jvp
 def _mean(theta: Array) -> Array:
-    return odds(theta) / -log1mexp(theta)
+    # p/(1 − p) over −log(1 − p); of rare p, with both over p, which may be too small for a number
+    rare = theta < -2
+    low, high = jnp.where(rare, theta, -2), jnp.where(rare, -2, theta)
+    near_one = jnp.exp(-log1mexp(low) - _log_ratio(low))
+    return jnp.where(rare, near_one, odds(high) / -log1mexp(high))
 
 
 @_mean.defjvp
@@ -157,7 +161,8 @@ def _mean_jvp(primals: tuple, tangents: tuple) -> tuple[Array, Array]:
     # The variance η (1/(1 − p) − η): with p = 1 − e^(−u) it is η (eᵘ − (eᵘ − 1)/u).
     (theta,) = primals
     u = -log1mexp(theta)
-    gap = jnp.where(u < 0.5, _variance_series(jnp.minimum(u, 0.5)), jnp.exp(u) - jnp.expm1(u) / u)
+    low, high = jnp.minimum(u, 0.5), jnp.maximum(u, 0.5)
+    gap = jnp.where(u < 0.5, _variance_series(low), jnp.exp(high) - jnp.expm1(high) / high)
     return _mean(theta), _mean(theta) * gap * tangents[0]
 
 

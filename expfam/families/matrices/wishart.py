@@ -23,7 +23,7 @@ from ...geometry.roots import solve_decreasing
 from ...geometry.spaces import Euclidean, Symmetric
 from ..conjugacy.integrals import ShapeMatrix
 from ..observed import AbstractObservedFamily, given_by_density
-from ..special.divergence import shape_remainders, wishart_divergence
+from ..special.divergence import gamma_shapes, shape_gap, shape_remainders, wishart_divergence
 from ..special.gamma import deviance, digamma, factorial_remainder, log_gap
 from ..support import Support
 
@@ -197,7 +197,7 @@ class Wishart(AbstractObservedFamily[WishartCoords]):
     def _weak_means(self, xs: Array) -> WishartCoords:
         # the mean of the data, with d + 1 degrees of freedom
         mean = jnp.mean(xs, axis=0)
-        gap = _gap(self.size, jnp.ones((), xs.dtype))
+        gap = shape_gap(self.size, jnp.ones((), xs.dtype))
         return WishartCoords(mean, log_determinant(cholesky(mean)) - gap)
 
     def _to_unconstrained(self, coords: WishartCoords) -> tuple[Array, Array]:
@@ -246,7 +246,7 @@ def mean_of(coords: WishartCoords) -> WishartCoords:
     size = factor.shape[0]
     inverse = invert_triangular(factor)
     log_det = jnp.sum(jnp.log(a / jnp.diagonal(factor) ** 2))
-    return WishartCoords(a * inverse.T @ inverse, log_det - _gap(size, a - (size - 1) / 2))
+    return WishartCoords(a * inverse.T @ inverse, log_det - shape_gap(size, a - (size - 1) / 2))
 
 
 def from_gap(mean: Float[Array, "d d"], gap: Float[Array, ""]) -> WishartCoords:
@@ -258,20 +258,13 @@ def from_gap(mean: Float[Array, "d d"], gap: Float[Array, ""]) -> WishartCoords:
     edge = (size - 1) / 2
 
     def excess(log_rest: Array, wanted: Array) -> Array:
-        return jnp.log(_gap(size, jnp.exp(log_rest))) - wanted
+        return jnp.log(shape_gap(size, jnp.exp(log_rest))) - wanted
 
     reach = size * (1 + edge) / jnp.minimum(gap, 1)
     low, high = -jnp.log(2 * gap) - jnp.log(2.0 + edge), jnp.log(2 * reach)
     log_rest = solve_decreasing(excess, jnp.log(gap), low.astype(gap.dtype), high)
     half = edge + jnp.exp(log_rest)
     return WishartCoords(-half * invert_positive(mean), half)
-
-
-def _gap(size: int, rest: Array) -> Array:
-    # log |E X| − E log |X| = Σ_i log a − digamma(g_i), of positive terms; at r = a − (d − 1)/2
-    index = jnp.arange(size, dtype=rest.dtype) / 2
-    shapes = rest + index
-    return jnp.sum(log_gap(shapes) + jnp.log1p(((size - 1) / 2 - index) / shapes))
 
 
 def factor_of(coords: WishartCoords) -> Float[Array, "d d"]:
@@ -286,9 +279,7 @@ def factor_of(coords: WishartCoords) -> Float[Array, "d d"]:
 
 def _shapes(size: int, a: Array) -> tuple[Array, Array]:
     # g_i, exact where a is close to its bound, and a − g_i
-    index = jnp.arange(size, dtype=a.dtype) / 2
-    edge = (size - 1) / 2
-    return (a - edge) + index, edge - index
+    return gamma_shapes(size, a - (size - 1) / 2)
 
 
 def log_standard_density(root: Float[Array, "d d"], a: Float[Array, ""]) -> Float[Array, ""]:

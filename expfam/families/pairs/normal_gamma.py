@@ -12,7 +12,8 @@ from ...geometry.points import Natural, pairing
 from ...geometry.spaces import Euclidean
 from ..observed import AbstractObservedFamily, given_by_density
 from ..positive.gamma import Gamma, GammaCoords
-from ..special.divergence import normal_wishart_divergence
+from ..special.divergence import gamma_divergence
+from ..special.gamma import scaled_deviance
 from ..support import Support
 
 _GAMMA = Gamma()
@@ -168,14 +169,23 @@ class NormalGamma(AbstractObservedFamily[NormalGammaCoords]):
         return _GAMMA._mean_logarithm(_split(coords)[1])
 
     def _divergence(self, p: NormalGammaCoords, q: NormalGammaCoords) -> Array:
-        # those of a normal-Wishart in one dimension
-        def matrices(point: NormalGammaCoords) -> tuple[Array, Array, Array, Array]:
-            first, second, count = (
-                jnp.reshape(leaf, (1, 1)) for leaf in (point.first, point.second, point.quadratic)
-            )
-            return first, second, count, point.logarithm
-
-        return normal_wishart_divergence(matrices(p), matrices(q))
+        # 1. ½ E κ'λ(m' − m)² + ½ D(1, κ'/κ) + KL of the gammas of λ, with E λ = a/b.
+        # 2. m' − m = (dF − m dκ)/κ' for F = κm, where the two are close.
+        # 3. The change of 2b = S − κm², S = `second`, is dS − m² dκ − κ'dm (2m + dm).
+        (location, own), (location_, other) = _split(p), _split(q)
+        count, step = q.quadratic, q.quadratic - p.quadratic
+        near = jnp.abs(step) < p.quadratic / 2
+        close = (q.first - p.first - step * location) / count
+        moved = jnp.where(near, close, location_ - location)
+        square = step * location**2 + count * moved * (2 * location + moved)
+        change = (q.second - p.second - square) / 2
+        gammas = gamma_divergence(
+            (-own.value, own.logarithm), (-other.value, other.logarithm), change
+        )
+        one = jnp.ones_like(step)
+        spread = scaled_deviance(one, one, count / p.quadratic, step / p.quadratic)
+        shift = count * moved**2 * own.logarithm / -own.value
+        return gammas + (spread + shift) / 2
 
     def _in_domain(self, coords: NormalGammaCoords) -> Bool[Array, ""]:
         location, gamma = _split(coords)

@@ -8,20 +8,13 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key
 
 from ...geometry.checks import require
-from ...geometry.duality import bregman_divergence
 from ...geometry.points import Natural
 from ...geometry.roots import solve_decreasing
 from ...geometry.spaces import Euclidean
 from ..conjugacy.integrals import Shape
 from ..observed import AbstractObservedFamily
-from ..special.gamma import (
-    deviance,
-    deviance_from_gap,
-    difference_of_products,
-    factorial_remainder,
-    log_gap,
-    shape_remainder,
-)
+from ..special.divergence import gamma_divergence
+from ..special.gamma import deviance, factorial_remainder, log_gap
 from ..support import Support
 
 
@@ -134,18 +127,8 @@ class Gamma(AbstractObservedFamily[GammaCoords]):
         return factorial_remainder(k) + (k - 1) * log_gap(k) - jnp.log(-coords.value)
 
     def _divergence(self, p: GammaCoords, q: GammaCoords) -> Array:
-        # 1. D(k', k β'/β), and the Bregman divergence of ψ less k log k − k − k log β.
-        # 2. Where the two are close, k' − k β'/β is (dk β − k dβ)/β, of exact products: shape and
-        #    rate may have changed in proportion.
-        k, rate, end = p.logarithm, p.value, q.value
-        step, change = q.logarithm - k, end - rate
-        near = (jnp.abs(step) < k / 2) & (jnp.abs(change) < jnp.abs(rate) / 2)
-        close = difference_of_products(step, rate, k, change) / rate
-        expected = k * (end / rate)
-        gap = jnp.where(near, close, q.logarithm - expected)
-        return deviance_from_gap(gap, expected) + bregman_divergence(
-            shape_remainder, q.logarithm, k
-        )
+        own, other = ((-point.value, point.logarithm) for point in (p, q))
+        return gamma_divergence(own, other, p.value - q.value)
 
     def _in_domain(self, coords: GammaCoords) -> Bool[Array, ""]:
         rate, k = -coords.value, coords.logarithm

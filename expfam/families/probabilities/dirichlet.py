@@ -25,6 +25,7 @@ from ..special.gamma import (
     shape_remainder,
     trigamma,
     trigamma_defect,
+    trigamma_rest,
 )
 from ..support import Support
 
@@ -177,17 +178,16 @@ def mean_of(alpha: Float[Array, " k"]) -> Float[Array, " k"]:
 
 @mean_of.defjvp
 def _mean_of_jvp(primals: tuple, tangents: tuple) -> tuple[Array, Array]:
-    # 1. With trigamma(a) = 1/a + τ(a), r_k = dα_k/α_k and its mean r̄ with weights α_k/n, the change
-    #    is r_k − r̄ + τ(α_k) dα_k − τ(n) dn: the large parts, nearly equal where all α_k change in
-    #    proportion, are subtracted first.
-    # 2. τ(a) = trigamma(a) (a − 1/trigamma(a))/a.
+    # With trigamma(a) = 1/a + τ(a), r_k = dα_k/α_k and its mean r̄ with weights α_k/n, the change is
+    # r_k − r̄ + τ(α_k) dα_k − τ(n) dn: the large parts, nearly equal where all α_k change in
+    # proportion, are subtracted first.
     (alpha,), (change,) = primals, tangents
     n = jnp.sum(alpha)
     ratios = change / alpha
     for _ in range(2):  # the second time for the rounding of the mean
         ratios = ratios - jnp.dot(alpha / n, ratios)
-    rest = trigamma(alpha) * trigamma_defect(alpha) / alpha * change
-    whole = trigamma(n) * trigamma_defect(n) / n * jnp.sum(change)
+    rest = trigamma_rest(alpha) * change
+    whole = trigamma_rest(n) * jnp.sum(change)
     return mean_of(alpha), ratios + rest - whole
 
 
@@ -207,7 +207,8 @@ def divergence(own: Float[Array, " k"], other: Float[Array, " k"]) -> Float[Arra
     shares = scaled_deviance(other, own, jnp.sum(other) / n, step / n)
 
     def rest(alpha: Array) -> Array:
-        return jnp.sum(shape_remainder(alpha)) - shape_remainder(jnp.sum(alpha))
+        remainders = shape_remainder(jnp.append(alpha, jnp.sum(alpha)))
+        return jnp.sum(remainders[:-1]) - remainders[-1]
 
     return jnp.sum(shares) + bregman_divergence(rest, other, own)
 

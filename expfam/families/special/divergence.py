@@ -1,16 +1,43 @@
-"""Divergences of Wisharts, and of normals together with them, as sums of what is not negative.
+"""Divergences of gammas and Wisharts, and of normals with them, as sums of what is not negative.
 
 The differences of log-normalizers that they are lose all digits where degrees of freedom are many.
-Matrices are given with their change: where the two are close, it is known to more digits than the
-difference of two roots or of two inverses would leave.
+Rates and matrices are given with their change: where two are close, it is known to more digits than
+their difference, that of two roots or of two inverses would leave.
 """
 
+from functools import partial
+
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ...geometry.duality import bregman_divergence
 from ...geometry.linalg import cholesky, factorize, invert_triangular
-from .gamma import deviance_from_gap, factorial_remainder, scaled_deviance
+from .gamma import (
+    deviance_from_gap,
+    difference_of_products,
+    log_gap,
+    scaled_deviance,
+    shape_remainder,
+)
+
+
+def gamma_divergence(
+    own: tuple[Float[Array, ""], Float[Array, ""]],
+    other: tuple[Float[Array, ""], Float[Array, ""]],
+    change: Float[Array, ""],
+) -> Float[Array, ""]:
+    """KL of two gammas, each given by rate β and shape k; `change` is that of the rate."""
+    # 1. D(k', k β'/β), and the Bregman divergence of ψ less k log k − k − k log β.
+    # 2. Where the two are close, k' − k β'/β is (dk β − k dβ)/β, of exact products: shape and rate
+    #    may have changed in proportion.
+    (rate, k), (rate_, k_) = own, other
+    step = k_ - k
+    near = (jnp.abs(step) < k / 2) & (jnp.abs(change) < rate / 2)
+    close = difference_of_products(step, rate, k, change) / rate
+    expected = k * (rate_ / rate)
+    gap = jnp.where(near, close, k_ - expected)
+    return deviance_from_gap(gap, expected) + bregman_divergence(shape_remainder, k_, k)
 
 
 def relative_root(
@@ -43,15 +70,31 @@ def relative_root(
     return squares, excess, jnp.sum(below)
 
 
+@partial(jax.custom_jvp, nondiff_argnums=(0,))
 def shape_remainders(size: int, rest: Float[Array, ""]) -> Float[Array, ""]:
     """log Γ_d(a) − d (a log a − a), less a constant, at r = a − (d − 1)/2: convex in r."""
-    # With log Γ(g) = R(g) − log g + g log g − g for each of the shapes g = r + i/2, and s = a − g,
-    # what is left of g log g − g is s(1 − log a) − g log(1 + s/g).
+    # With log Γ(g) = S(g) + g log g − g for each of the shapes g = r + i/2, and s = a − g, what is
+    # left of g log g − g is s(1 − log a) − g log(1 + s/g).
+    shapes, steps = gamma_shapes(size, rest)
+    small = shape_remainder(shapes) - shapes * jnp.log1p(steps / shapes)
+    return jnp.sum(small + steps * (1 - jnp.log(rest + (size - 1) / 2)))
+
+
+@shape_remainders.defjvp
+def _shape_remainders_jvp(size: int, primals: tuple, tangents: tuple) -> tuple[Array, Array]:
+    return shape_remainders(size, *primals), -shape_gap(size, *primals) * tangents[0]
+
+
+def shape_gap(size: int, rest: Float[Array, ""]) -> Float[Array, ""]:
+    """Σ_i log a − digamma(g_i), of positive terms: the slope of −`shape_remainders`."""
+    shapes, steps = gamma_shapes(size, rest)
+    return jnp.sum(log_gap(shapes) + jnp.log1p(steps / shapes))
+
+
+def gamma_shapes(size: int, rest: Float[Array, ""]) -> tuple[Float[Array, " d"], Array]:
+    """The shapes g_i = r + i/2, i = 0 … d − 1, and a − g_i."""
     index = jnp.arange(size, dtype=rest.dtype) / 2
-    edge = (size - 1) / 2
-    shapes, steps = rest + index, edge - index
-    small = factorial_remainder(shapes) - jnp.log(shapes) - shapes * jnp.log1p(steps / shapes)
-    return jnp.sum(small + steps * (1 - jnp.log(rest + edge)))
+    return rest + index, (size - 1) / 2 - index
 
 
 def wishart_divergence(

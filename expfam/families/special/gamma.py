@@ -92,10 +92,7 @@ def _digamma_jvp(primals: tuple, tangents: tuple) -> tuple[Array, Array]:
 
 def trigamma(x: Array) -> Array:
     """The second derivative of log Γ(x), for x > 0."""
-    small, y, steps = _moved(x)
-    square = 1 / (y * y)
-    tail = (1 + 0.5 / y + square * _polynomial(2 * _ORDERS * _DIGAMMA, square)) / y
-    return tail + jnp.where(small, jnp.sum(1 / steps**2, axis=-1), 0)
+    return 1 / x + trigamma_rest(x)
 
 
 def _stirling(x: Array) -> Array:
@@ -108,12 +105,27 @@ def _log_gap(x: Array) -> Array:
     return (0.5 + _polynomial(_DIGAMMA, 1 / (x * x)) / x) / x
 
 
+@jax.custom_jvp
 def log_gap(x: Array) -> Array:
     """log x − digamma(x) for x > 0: between 1/(2x) and 1/x."""
     # log (x + 1)/x − 1/x of every step has one sign
     small, y, steps = _moved(x)
     parts = jnp.sum(1 / steps - jnp.log1p(1 / steps), axis=-1)
     return _log_gap(y) + jnp.where(small, parts, 0)
+
+
+@log_gap.defjvp
+def _log_gap_jvp(primals: tuple, tangents: tuple) -> tuple[Array, Array]:
+    return log_gap(*primals), -trigamma_rest(*primals) * tangents[0]
+
+
+def trigamma_rest(x: Array) -> Array:
+    """trigamma(x) − 1/x for x > 0: between 1/(2x²) and 1/x²."""
+    # 1/x² − (1/x − 1/(x + 1)) = 1/(x²(x + 1)) of every step has one sign
+    small, y, steps = _moved(x)
+    square = 1 / (y * y)
+    tail = square * (0.5 + _polynomial(2 * _ORDERS * _DIGAMMA, square) / y)
+    return tail + jnp.where(small, jnp.sum(1 / (steps * steps * (steps + 1)), axis=-1), 0)
 
 
 def factorial_remainder(x: Array) -> Array:
@@ -192,9 +204,15 @@ def scaled_deviance(x: Array, base: Array, ratio: Array, change: Array) -> Array
     return deviance_from_gap(jnp.where(near, step - base * change, x - base * ratio), base * ratio)
 
 
+@jax.custom_jvp
 def shape_remainder(x: Array) -> Array:
     """log Γ(x) − (x log x − x) for x > 0, which is convex, and of the size of log x."""
     return factorial_remainder(x) - jnp.log(x)
+
+
+@shape_remainder.defjvp
+def _shape_remainder_jvp(primals: tuple, tangents: tuple) -> tuple[Array, Array]:
+    return shape_remainder(*primals), -log_gap(*primals) * tangents[0]
 
 
 @jax.custom_jvp
@@ -236,10 +254,10 @@ def digamma_gap(x: Array, y: Array) -> Array:
 
 @digamma_gap.defjvp
 def _digamma_gap_jvp(primals: tuple, tangents: tuple) -> tuple[Array, Array]:
-    # With trigamma(a) = 1/a + (a − 1/trigamma(a)) trigamma(a)/a, of changes in proportion, where
-    # the first terms cancel, the second are left.
+    # With trigamma(a) = 1/a + τ(a), of changes in proportion, where the first terms cancel, the
+    # second are left.
     (x, y), (dx, dy) = primals, tangents
-    rest = trigamma(x) * trigamma_defect(x) * (dx / x) - trigamma(y) * trigamma_defect(y) * (dy / y)
+    rest = trigamma_rest(x) * dx - trigamma_rest(y) * dy
     return digamma_gap(x, y), (dx / x - dy / y) + rest
 
 
@@ -266,8 +284,8 @@ def log_beta(x: Array, y: Array) -> Array:
 
 def trigamma_defect(x: Array) -> Array:
     """x − 1/trigamma(x) for x > 0: between 0 and ½."""
-    slope = jax.jvp(log_gap, (x,), (jnp.ones_like(x),))[1]
-    return -x * slope / trigamma(x)
+    rest = x * trigamma_rest(x)
+    return x * (rest / (1 + rest))
 
 
 def scaled_exp1(z: Array) -> Array:
