@@ -101,7 +101,7 @@ class Support(eqx.Module):
         """Whether all entries of an array are admitted values."""
         return _namespace(x).all(self.inside(x))
 
-    def inside(self, x: Array | np.ndarray) -> Bool[Array, "..."] | np.ndarray:
+    def inside(self, x: Array | np.ndarray) -> Bool[Array, "..."] | np.ndarray | np.bool_:
         """Which entries are admitted values; which vectors or matrices, where those are values."""
         xp = _namespace(x)
         finite = xp.isfinite(x)

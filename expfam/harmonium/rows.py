@@ -36,6 +36,10 @@ def sigma_rows(
     n, size = xs.shape
     share = shares_of(xs, weights)
     mean, covariance = mean_covariance(xs, share, origin)
+    # What is no more than the rounding of the data varies not at all.
+    rounding = 4 * jnp.finfo(xs.dtype).eps * jnp.abs(origin + mean)
+    varies = jnp.diagonal(covariance) > rounding**2
+    covariance = jnp.where(jnp.outer(varies, varies), covariance, 0)
     root = _root(xs, share, origin, mean, covariance)
     spread = jnp.sqrt(jnp.asarray(size, xs.dtype)) * root.T
     total = n if weights is None else jnp.sum(weights)
