@@ -2,11 +2,12 @@
 
 Prints, for each model and precision, milliseconds per step of this library, of scikit-learn, and of
 a batched JAX program written for that one model, with the mean log-likelihood that each has after
-the steps: the ratios mean something only where these agree. All three run by turns in one process;
-times are medians. Also prints the time of the first call, which compiles. `--json` writes the same
-to a file.
+the steps: the ratios mean something only where these agree. All run by turns in one process; times
+are medians. Also prints the time of the first call, which compiles. `--gmmx` adds gmmx, another
+library in JAX, where it is installed (it takes gigabytes, and minutes); `--json` writes the same to
+a file.
 
-    python benchmarks/em_steps.py [--rows 100000] [--steps 10] [--rounds 5] [--json FILE]
+    python benchmarks/em_steps.py [--rows 100000] [--steps 10] [--rounds 5] [--gmmx] [--json FILE]
 """
 
 import argparse
@@ -193,7 +194,20 @@ def first_call(model: Any, params: Any, xs: Any) -> float:
     return time.perf_counter() - start
 
 
-def mixtures(rows: np.ndarray, k: int, steps: int, rounds: int, kind: str) -> dict[str, Any]:
+def by_gmmx(state: Any, xs: Any, steps: int) -> tuple[Callable[[], Any], float]:
+    """A fit by gmmx, and the mean log-likelihood that it has after the steps."""
+    from gmmx import EMFitter, GaussianMixtureModelJax
+
+    weights, means, covariances = state
+    start = GaussianMixtureModelJax.from_squeezed(means, covariances, weights)
+    fitter = EMFitter(max_iter=steps, tol=0.0, reg_covar=0.0)
+    end = fitter.fit(xs, start).gmm
+    return lambda: fitter.fit(xs, start), float(jnp.mean(end.score(xs)))
+
+
+def mixtures(
+    rows: np.ndarray, k: int, steps: int, rounds: int, kind: str, gmmx: bool
+) -> dict[str, Any]:
     """A Gaussian mixture, from the clusters of the library's own start."""
     structure, varying = {
         "full": (ef.PositiveDefinite(), None),
@@ -232,6 +246,8 @@ def mixtures(rows: np.ndarray, k: int, steps: int, rounds: int, kind: str) -> di
         state = tuple(jnp.asarray(a) for a in (weights, means, covariances))
         runs["by hand"] = lambda: loop(mixture_by_hand, steps)(state, xs)
         likelihoods["by hand"] = float(mixture_likelihood(runs["by hand"](), xs))
+        if gmmx:
+            runs["gmmx"], likelihoods["gmmx"] = by_gmmx(state, xs, steps)
     return result(runs, likelihoods, rounds, steps, compile_time)
 
 
@@ -290,12 +306,13 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--gmmx", action="store_true")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     n, steps, rounds = options.rows, options.steps, options.rounds
     print(f"{jax.default_backend()}, JAX {jax.__version__}; milliseconds a step (a fit: FA)")
-    header = f"{'model':34}{'expfam':>9}{'sklearn':>9}{'by hand':>9}{'gradient':>9}"
+    header = f"{'model':34}{'expfam':>9}{'sklearn':>9}{'by hand':>9}{'gradient':>9}{'gmmx':>9}"
     print(f"{header}{'first s':>9}   mean log-likelihoods")
     table = {}
     for wide in (False, True):
@@ -306,7 +323,7 @@ def main() -> None:
         wider = low_rank(n // 5, 100, 10, 10).astype(dtype)
         cases: dict[str, Callable[[], Any]] = {
             f"mixture {kind} N={n} D=20 K=10": lambda kind=kind, mixed=mixed: mixtures(
-                mixed, 10, steps, rounds, kind
+                mixed, 10, steps, rounds, kind, options.gmmx
             )
             for kind in ("full", "diag", "spherical", "tied")
         }
@@ -317,7 +334,8 @@ def main() -> None:
         for name, case in cases.items():
             found = table[f"{name} {dtype.__name__}"] = case()
             times = found["milliseconds"]
-            columns = [times.get(k) for k in ("expfam", "scikit-learn", "by hand", "gradient")]
+            names = ("expfam", "scikit-learn", "by hand", "gradient", "gmmx")
+            columns = [times.get(k) for k in names]
             shown = "".join(f"{t:9.1f}" if t else f"{'–':>9}" for t in columns)
             values = " ".join(f"{v:.5f}" for v in found["log_likelihood"].values())
             first = found["first_call_seconds"]

@@ -20,6 +20,9 @@ from ..geometry.shards import sum_over_devices
 # threads: 1024 rows in float32, 512 in float64.
 _BYTES_PER_COLUMN = 4096
 
+# Rounding of a type that has no digits to spare: that of float32.
+_COARSE = 1e-10
+
 
 def over_data(kernel: Callable[..., Any], n_axes: int, n_params: int = 0) -> Callable[..., Any]:
     """A kernel (family, *parameters, datum), compiled and mapped over leading axes of the data.
@@ -121,21 +124,29 @@ def expectation(
 ) -> tuple[Float[Array, ""], Any]:
     """The averages over rows of log p(x) and of ∇ψ(θ | x), with shares that sum to one.
 
-    Both from one pass through blocks of rows. ψ(θ | x) − ψ(θ) would be a difference of large
-    numbers where the signal is much larger than the noise; the densities are none.
+    Both from one pass through blocks of rows. The gradient comes with ψ(θ | x), which less ψ(θ) is
+    log p(x): a difference of large numbers where the signal is much larger than the noise. That is
+    what float64 has digits for; in float32 the densities are computed, at the price of a step.
     """
 
     def total(coords: Any, family: Any, rows: Any, parts: Array) -> Array:
         values = jax.vmap(lambda x: family._log_normalizer_given(coords, x))(rows)
         return jnp.dot(parts, values)
 
-    def both(fixed: Any, rows: Any, parts: Array) -> tuple[Array, Any]:
+    def given(fixed: Any, rows: Any, parts: Array) -> tuple[Array, Any]:
+        family, coords = fixed
+        return jax.value_and_grad(total)(coords, family, rows, parts)
+
+    def density(fixed: Any, rows: Any, parts: Array) -> tuple[Array, Any]:
         family, coords = fixed
         densities = jax.vmap(lambda x: family._log_observable_density(coords, x))(rows)
         return jnp.dot(parts, densities), jax.grad(total)(coords, family, rows, parts)
 
-    like = (parts[0], coords)
-    return sum_over_rows(both, (family, coords), xs, parts, block_size, like)
+    fixed, like = (family, coords), (parts[0], coords)
+    if jnp.finfo(parts.dtype).eps > _COARSE:
+        return sum_over_rows(density, fixed, xs, parts, block_size, like)
+    value, means = sum_over_rows(given, fixed, xs, parts, block_size, like)
+    return value - jnp.sum(parts) * family._log_normalizer(coords), means
 
 
 @jax.custom_jvp

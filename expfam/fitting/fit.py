@@ -110,6 +110,7 @@ def fit(
     # The steps are done about the mean of the data, where statistics lose no digits.
     inner = in_frame_of(model, xs, weights, scaled=False)
     starts, steps_key = jax.random.split(key)
+    # `near` has its origin where the few rows have theirs; its coordinates are those of `inner`.
     near, few, parts = _compress(inner, xs, weights)
     if params is None:
         coords = _starts(near, jax.random.split(starts, restarts), few, parts)
