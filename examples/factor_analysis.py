@@ -62,11 +62,21 @@ def main():
     ef.plot.latent_scatter(positions[:, :2], wine.target, ax=ax)
     for name, row in zip(wine.feature_names, np.asarray(loadings), strict=True):
         if np.hypot(row[0], row[1]) > 0.7:
+            end = 2.0 * row[:2]
+            ax.annotate("", end, (0, 0), arrowprops={"arrowstyle": "->", "color": "0.6"})
             ax.annotate(
-                name.replace("_", " "), 2.4 * row[:2], fontsize=7, ha="center", color="0.25"
+                name.split("_of_")[0].replace("_", " "),
+                end,
+                (4 * np.sign(end[0]), 0),
+                textcoords="offset points",
+                fontsize=7,
+                ha="left" if end[0] > 0 else "right",
+                va="center",
+                color="0.25",
             )
+    ax.margins(x=0.3)
     ax.set(
-        title="Wines by cultivar, in the plane of two factors",
+        title="Wines by cultivar, and loadings, in the plane of two factors",
         xlabel="first factor",
         ylabel="second factor",
     )

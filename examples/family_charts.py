@@ -37,7 +37,7 @@ def main():
     rates = jax.vmap(lambda theta: poisson.to_mean(ef.Natural(theta)).coords)(thetas)
     counts = jnp.arange(15)
     figure, (chart, densities) = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
-    chart.plot(thetas, rates)
+    chart.plot(thetas, rates, color="0.5")
     chart.set(title="Poisson: the two charts", xlabel="natural: log rate", ylabel="mean: rate")
     for rate in (0.5, 2.0, 6.0):
         point = poisson.from_rate(rate)
@@ -45,7 +45,6 @@ def main():
         densities.plot(counts, poisson.density(point, counts), "o-", ms=4, label=f"rate {rate:g}")
     densities.set(title="Their distributions", xlabel="count", ylabel="probability")
     densities.legend(frameon=False)
-    densities.set_prop_cycle(None)
     path = Path("output") / "family_charts.png"
     path.parent.mkdir(exist_ok=True)
     figure.savefig(path, dpi=110)

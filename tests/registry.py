@@ -25,6 +25,8 @@ EXACT = 1e-4 if FLOAT32 else 1e-10
 # Relative error of a map that goes through a factorization, or through a convex solve.
 CLOSE = 5e-3 if FLOAT32 else 1e-8
 
+needs_float64 = pytest.mark.skipif(FLOAT32, reason="differences of ψ drown in float32 rounding")
+
 FULL, DIAGONAL, SCALE, IDENTITY = STRUCTURES = (
     ef.PositiveDefinite(),
     ef.Diagonal(),

@@ -14,14 +14,12 @@ from ..geometry.derivatives import derivative_along
 from ..geometry.duality import bregman_divergence
 from ..geometry.linalg import factorize
 from ..geometry.points import pairing
+from ..geometry.rounding import is_coarse
 from ..geometry.shards import sum_over_devices
 
 # Blocks of this many bytes a column stay in the cache, and are long enough to be shared out to
 # threads: 1024 rows in float32, 512 in float64.
 _BYTES_PER_COLUMN = 4096
-
-# Rounding of a type that has no digits to spare: that of float32.
-_COARSE = 1e-10
 
 
 def over_data(kernel: Callable[..., Any], n_axes: int, n_params: int = 0) -> Callable[..., Any]:
@@ -143,7 +141,7 @@ def expectation(
         return jnp.dot(parts, densities), jax.grad(total)(coords, family, rows, parts)
 
     fixed, like = (family, coords), (parts[0], coords)
-    if jnp.finfo(parts.dtype).eps > _COARSE:
+    if is_coarse(parts.dtype):
         return sum_over_rows(density, fixed, xs, parts, block_size, like)
     value, means = sum_over_rows(given, fixed, xs, parts, block_size, like)
     return value - jnp.sum(parts) * family._log_normalizer(coords), means

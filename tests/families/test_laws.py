@@ -14,11 +14,11 @@ from tests.registry import (
     BY_NAME,
     CLOSE,
     EXACT,
-    FLOAT32,
     HARMONIUMS,
     REGISTRY,
     REPRESENTATIVES,
     arbitrary_data,
+    needs_float64,
     random_params,
 )
 
@@ -29,8 +29,6 @@ STANDARD_ERRORS = 5
 
 # Data of every structure, for what is written once for all families.
 SHAPES = ["normal_full", "categorical", "wishart", "normal_gamma", "product", "analytic_diagonal"]
-
-needs_float64 = pytest.mark.skipif(FLOAT32, reason="differences of ψ drown in float32 rounding")
 
 
 class Facts:

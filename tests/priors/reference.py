@@ -1,14 +1,11 @@
 """What tests of priors share: comparison with references in float64."""
 
 import numpy as np
-import pytest
 
 from tests.registry import FLOAT32
 
 # The least relative error that is asked for: five digits in float32.
 LEAST = 1e-5 if FLOAT32 else 0.0
-
-needs_float64 = pytest.mark.skipif(FLOAT32, reason="differences of ψ drown in float32 rounding")
 
 
 def close(actual, expected, rtol=1e-10, atol=0.0):

@@ -7,9 +7,9 @@ import pytest
 from scipy import special
 
 import expfam as ef
-from tests.registry import FLOAT32
+from tests.registry import FLOAT32, needs_float64
 
-from .reference import close, needs_float64
+from .reference import close
 
 pytestmark = pytest.mark.slow
 
