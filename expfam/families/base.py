@@ -7,7 +7,6 @@ for one data point, on raw coordinates, without checks; they are what a family h
 from abc import abstractmethod
 from typing import Any, TypeVar
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key, PyTree
 
@@ -59,6 +58,10 @@ class AbstractExponentialFamily(AbstractManifold[C]):
     @abstractmethod
     def _log_observable_density(self, coords: C, x: Data) -> Float[Array, ""]:
         """ψ(θ | x) − ψ(θ), computed without cancellation where there is a way."""
+
+    @abstractmethod
+    def _log_evidence(self, coords: C, x: Data) -> Float[Array, ""]:
+        """The same value, with the derivatives of ψ(θ | x) alone: those of an E-step."""
 
     @abstractmethod
     def _maximize(self, means: C, start: C | None) -> C:
@@ -386,19 +389,24 @@ class AbstractExponentialFamily(AbstractManifold[C]):
 
     def _expectation(
         self, coords: C, xs: Data, weights: Float[Array, " n"] | None, block_size: int | None = None
-    ) -> tuple[Float[Array, ""], C]:
-        # Means over rows of log p(x), and of ∇ψ(θ | x): the expected complete statistics.
-        n = jax.tree.leaves(xs)[0].shape[0]
-        share = compiled.shares(weights, n, compiled.dtype_of(coords, xs))
+    ) -> C:
+        # The mean over rows of ∇ψ(θ | x): the expected complete statistics.
+        share = compiled.shares_of(xs, weights, coords)
         return compiled.expectation(self, coords, xs, share, block_size)
+
+    def _density_and_expectation(
+        self, coords: C, xs: Data, weights: Float[Array, " n"] | None, block_size: int | None = None
+    ) -> tuple[Float[Array, ""], C]:
+        # The means over rows of log p(x), and of ∇ψ(θ | x).
+        share = compiled.shares_of(xs, weights, coords)
+        return compiled.density_and_expectation(self, coords, xs, share, block_size)
 
     def _objective(
         self, coords: C, xs: Data, weights: Any, prior: Any, total: Any
     ) -> Float[Array, ""]:
         # What fits maximize: the mean log-likelihood per row, with a prior plus its log-density
         # over the number of all rows. Differentiable, with exact derivatives.
-        n = jax.tree.leaves(xs)[0].shape[0]
-        share = compiled.shares(weights, n, compiled.dtype_of(coords, xs))
+        share = compiled.shares_of(xs, weights, coords)
         value = compiled.average_density(self, coords, xs, share)
         return value + compiled.log_prior(prior, self, coords, total)
 
@@ -406,19 +414,23 @@ class AbstractExponentialFamily(AbstractManifold[C]):
         self, coords: C, xs: Data, weights: Any, prior: Any, block_size: int | None = None
     ) -> tuple[C, Float[Array, ""], Bool[Array, ""]]:
         # One EM step: the next point, the objective of the present one, whether the next is valid.
-        value, means = self._expectation(coords, xs, weights, block_size)
-        total = jax.tree.leaves(xs)[0].shape[0] if weights is None else jnp.sum(weights)
+        value, means = self._density_and_expectation(coords, xs, weights, block_size)
+        total = compiled.total_weight(xs, weights)
         return self._em_step_from(coords, value, means, total, prior)
 
     def _em_step_from(
         self, coords: C, value: Float[Array, ""], means: C, total: Any, prior: Any
     ) -> tuple[C, Float[Array, ""], Bool[Array, ""]]:
         # The same, from the averages over rows of log p(x) and of ∇ψ(θ | x).
-        objective = value + compiled.log_prior(prior, self, coords, total)
+        following, valid = self._m_step(coords, means, total, prior)
+        return following, value + compiled.log_prior(prior, self, coords, total), valid
+
+    def _m_step(self, coords: C, means: C, total: Any, prior: Any) -> tuple[C, Bool[Array, ""]]:
+        # The next point, from the average over rows of ∇ψ(θ | x), and whether it is valid.
         # Whitening keeps the likelihood; a prior tells latent frames apart, and sets its own.
         means = self._whiten(means) if prior is None else prior._average(means, total)
         following = self._maximize(means, coords)
-        return following, objective, self._in_domain(following)
+        return following, self._in_domain(following)
 
     def _check_pair(self, p: Natural[C], q: Natural[C], method: str) -> None:
         self._check_point(p, Natural, method, "p")

@@ -14,7 +14,6 @@ from ..geometry.derivatives import derivative_along
 from ..geometry.duality import bregman_divergence
 from ..geometry.linalg import factorize
 from ..geometry.points import pairing
-from ..geometry.rounding import is_coarse
 from ..geometry.shards import sum_over_devices
 
 # Blocks of this many bytes a column stay in the cache, and are long enough to be shared out to
@@ -119,32 +118,35 @@ def sum_over_rows(
 
 def expectation(
     family: Any, coords: Any, xs: Any, parts: Array, block_size: int | None = None
-) -> tuple[Float[Array, ""], Any]:
-    """The averages over rows of log p(x) and of ∇ψ(θ | x), with shares that sum to one.
+) -> Any:
+    """The average over rows of ∇ψ(θ | x), with shares that sum to one: an E-step.
 
-    Both from one pass through blocks of rows. The gradient comes with ψ(θ | x), which less ψ(θ) is
-    log p(x): a difference of large numbers where the signal is much larger than the noise. That is
-    what float64 has digits for; in float32 the densities are computed, at the price of a step.
+    It goes through rows in blocks, and builds no density.
     """
 
     def total(coords: Any, family: Any, rows: Any, parts: Array) -> Array:
-        values = jax.vmap(lambda x: family._log_normalizer_given(coords, x))(rows)
-        return jnp.dot(parts, values)
+        return jnp.dot(parts, jax.vmap(lambda x: family._log_normalizer_given(coords, x))(rows))
 
-    def given(fixed: Any, rows: Any, parts: Array) -> tuple[Array, Any]:
+    def means(fixed: Any, rows: Any, parts: Array) -> Any:
+        family, coords = fixed
+        return jax.grad(total)(coords, family, rows, parts)
+
+    return sum_over_rows(means, (family, coords), xs, parts, block_size, coords)
+
+
+def density_and_expectation(
+    family: Any, coords: Any, xs: Any, parts: Array, block_size: int | None = None
+) -> tuple[Float[Array, ""], Any]:
+    """The averages over rows of log p(x) and of ∇ψ(θ | x), from one pass through blocks of rows."""
+
+    def total(coords: Any, family: Any, rows: Any, parts: Array) -> Array:
+        return jnp.dot(parts, jax.vmap(lambda x: family._log_evidence(coords, x))(rows))
+
+    def both(fixed: Any, rows: Any, parts: Array) -> tuple[Array, Any]:
         family, coords = fixed
         return jax.value_and_grad(total)(coords, family, rows, parts)
 
-    def density(fixed: Any, rows: Any, parts: Array) -> tuple[Array, Any]:
-        family, coords = fixed
-        densities = jax.vmap(lambda x: family._log_observable_density(coords, x))(rows)
-        return jnp.dot(parts, densities), jax.grad(total)(coords, family, rows, parts)
-
-    fixed, like = (family, coords), (parts[0], coords)
-    if is_coarse(parts.dtype):
-        return sum_over_rows(density, fixed, xs, parts, block_size, like)
-    value, means = sum_over_rows(given, fixed, xs, parts, block_size, like)
-    return value - jnp.sum(parts) * family._log_normalizer(coords), means
+    return sum_over_rows(both, (family, coords), xs, parts, block_size, (parts[0], coords))
 
 
 @jax.custom_jvp
@@ -153,12 +155,12 @@ def average_density(family: Any, coords: Any, xs: Any, parts: Array) -> Float[Ar
 
     Its gradient comes from the same pass through blocks of rows.
     """
-    return expectation(family, coords, xs, parts)[0]
+    return density_and_expectation(family, coords, xs, parts)[0]
 
 
 def _average_density_jvp(primals: Any, tangents: Any) -> tuple[Array, Array]:
     family, coords, xs, parts = primals
-    value, means = expectation(family, coords, xs, parts)
+    value, means = density_and_expectation(family, coords, xs, parts)
 
     def along(moved: Any) -> Array:
         return pairing(moved, means) - jnp.sum(parts) * family._log_normalizer(moved)
@@ -193,9 +195,14 @@ def weighted_average(family: Any, xs: Any, parts: Array) -> Any:
     return sum_over_rows(average, family, xs, parts)
 
 
-def shares_of(xs: Any, weights: Array | None) -> Float[Array, " n"]:
-    """The shares of rows of data, of their own floating-point type."""
-    return shares(weights, jax.tree.leaves(xs)[0].shape[0], dtype_of(xs))
+def shares_of(xs: Any, weights: Array | None, *others: Any) -> Float[Array, " n"]:
+    """The shares of rows of data, of their floating-point type, and that of other trees."""
+    return shares(weights, jax.tree.leaves(xs)[0].shape[0], dtype_of(xs, *others))
+
+
+def total_weight(xs: Any, weights: Array | None) -> Any:
+    """The sum of the weights of rows: their number, where none are given."""
+    return jax.tree.leaves(xs)[0].shape[0] if weights is None else jnp.sum(weights)
 
 
 @jax.jit

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
+from ..geometry.derivatives import differentiated_as
 from ..geometry.points import pairing
 from . import compiled
 from .base import AbstractExponentialFamily, Data
@@ -28,6 +29,11 @@ class AbstractObservedFamily(AbstractExponentialFamily[C]):
 
     def _log_observable_density(self, coords: C, x: Data) -> Float[Array, ""]:
         return self._log_density(coords, x)
+
+    def _log_evidence(self, coords: C, x: Data) -> Float[Array, ""]:
+        return differentiated_as(
+            self._log_density(coords, x), self._log_normalizer_given(coords, x)
+        )
 
     def _observe(self, x: Data) -> Data:
         return x
@@ -89,4 +95,4 @@ def given_by_density(family: AbstractObservedFamily[Any], coords: Any, x: Data) 
     """
     linear = pairing(coords, family._sufficient_statistic(x)) + family._log_base_measure(x)
     value = family._log_normalizer(coords) + family._log_density(coords, x)
-    return jax.lax.stop_gradient(value) + (linear - jax.lax.stop_gradient(linear))
+    return differentiated_as(value, linear)

@@ -83,7 +83,7 @@ class NaturalGradient(AbstractMethod):
         n = jax.tree.leaves(xs)[0].shape[0]
         total = n if weights is None else jnp.sum(weights)
         xs, weights = draw_rows(key, xs, weights, self.batch_size)
-        value, means = model._expectation(coords, xs, weights)
+        value, means = model._density_and_expectation(coords, xs, weights)
         present = jax.grad(model._log_normalizer)(coords)
         objective = value + log_prior(prior, model, coords, total)
         target = means if prior is None else prior._average(means, total)

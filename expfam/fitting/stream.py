@@ -183,7 +183,7 @@ def _add(model: Any, coords: Any, sums: Sums, pieces: list[tuple[Any, Array]]) -
 
 @jax.jit
 def _add_piece(model: Any, coords: Any, sums: Sums, xs: Any, weights: Array) -> Sums:
-    value, means = model._expectation(coords, xs, weights)
+    value, means = model._density_and_expectation(coords, xs, weights)
     count = sums.count + jnp.sum(weights).astype(sums.count.dtype)
     share = jnp.sum(weights).astype(sums.count.dtype) / count
     average = jax.tree.map(lambda a, b: a + share * (b - a), sums.means, means)

@@ -1,4 +1,4 @@
-"""Derivatives along some arguments, for rules that say how to differentiate a function."""
+"""Rules of differentiation: along some arguments, and as another expression."""
 
 from collections.abc import Callable
 from typing import Any
@@ -36,3 +36,18 @@ def derivative_along(
 
     at = [leaves[i] for i in moving]
     return jax.jvp(restricted, at, [directions[i] for i in moving])[1]
+
+
+@jax.custom_jvp
+def differentiated_as(value: Array, expression: Array) -> Array:
+    """A value, with the derivatives of an expression from which it differs by a constant.
+
+    For values that are computed without cancellation, where derivatives of something simpler are
+    exact. The expression itself is not computed.
+    """
+    return value
+
+
+@differentiated_as.defjvp
+def _differentiated_as_jvp(primals: Any, tangents: Any) -> tuple[Array, Array]:
+    return differentiated_as(*primals), tangents[1]

@@ -11,7 +11,6 @@ import optimistix as optx
 from jaxtyping import Array, Bool, Float
 
 from .linalg import cholesky
-from .rounding import is_coarse
 
 Vector = Float[Array, " dim"]
 Potential = Callable[[Vector], Float[Array, ""]]
@@ -20,6 +19,7 @@ _DESCENT_STEPS = 500
 _POLISH_STEPS = 4
 _NODES = 8
 _LARGEST_LAYER = 1e4
+_COARSE = 1e-10  # rounding of a type that needs more care: that of float32
 
 
 def bregman_divergence(
@@ -99,7 +99,7 @@ def minimize_tilted(potential: Potential, target: Vector, start: Vector) -> Vect
     """
     eps = float(jnp.finfo(start.dtype).eps)
     return optx.minimise(
-        _gain if is_coarse(start.dtype) else _tilted,
+        _gain if eps > _COARSE else _tilted,
         _Newton(jax.hessian(potential), eps**0.5, eps**0.5),  # pyright: ignore[reportCallIssue] optimistix declares as fields what are class attributes here
         start,
         args=(potential, target, start),

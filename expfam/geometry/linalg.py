@@ -109,6 +109,11 @@ def gram(root: Matrix) -> Matrix:
     return matrix + jnp.diag(jnp.maximum(larger, info.tiny))
 
 
+def orthonormal_basis(matrix: Float[Array, "p d"]) -> Float[Array, "p d"]:
+    """Orthonormal columns Q of which those of a matrix are combinations; no derivative."""
+    return _orthonormal_basis(jax.lax.stop_gradient(matrix))
+
+
 def log_determinant(factor: Matrix) -> Float[Array, ""]:
     """log |L Lᵀ| of a triangular factor L with a positive diagonal."""
     return 2 * jnp.sum(jnp.log(jnp.diagonal(factor)))
@@ -165,3 +170,8 @@ def _solve_identity(factor: Array) -> Array:
 def _eigh(matrix: Array) -> tuple[Array, Array]:
     values, vectors = jnp.linalg.eigh(matrix)
     return values, vectors
+
+
+@sequential_vmap
+def _orthonormal_basis(matrix: Array) -> Array:
+    return jax.lax.linalg.qr(matrix, full_matrices=False)[0]

@@ -17,7 +17,7 @@ from ..families.base import (
 from ..families.observed import estimate_from_average
 from ..families.support import check_data, check_rows, check_weights
 from ..geometry.checks import require
-from ..geometry.derivatives import derivative_along
+from ..geometry.derivatives import differentiated_as
 from ..geometry.manifold import layout_of, remembered
 from ..geometry.memory import Memory
 from ..geometry.points import Mean, Natural
@@ -263,7 +263,11 @@ class AbstractHarmonium(AbstractExponentialFamily[HarmoniumCoords]):
         return self.interaction.log_normalizer_given(coords, x)
 
     def _log_observable_density(self, coords: HarmoniumCoords, x: Data) -> Array:
-        return _log_observable_density(self, coords, x)
+        evidence = self._log_evidence(coords, x)
+        return differentiated_as(evidence, evidence - self._log_normalizer(coords))
+
+    def _log_evidence(self, coords: HarmoniumCoords, x: Data) -> Array:
+        return self.interaction.log_evidence(coords, x)
 
     def _log_density(self, coords: HarmoniumCoords, x: Data) -> Array:
         observed, latent = x
@@ -338,32 +342,12 @@ class AbstractHarmonium(AbstractExponentialFamily[HarmoniumCoords]):
         self._check_coords(likelihood, Natural, layout, method, "likelihood")
 
 
-# Densities are stable sums, but differentiated as ψ(θ | x) − ψ(θ): as one E-step.
-
-
-@jax.custom_jvp
-def _log_observable_density(model: Any, coords: Any, x: Any) -> Array:
-    return model.interaction.log_observable_density(coords, x)
-
-
-def _log_observable_density_jvp(primals: Any, tangents: Any) -> tuple[Array, Array]:
-    def difference(model: Any, coords: Any, x: Any) -> Array:
-        return model._log_normalizer_given(coords, x) - model._log_normalizer(coords)
-
-    return _log_observable_density(*primals), derivative_along(difference, primals, tangents)
-
-
-_log_observable_density.defjvp(_log_observable_density_jvp, symbolic_zeros=True)
-
-
 # Compiled bodies of the public methods.
 
 
 @jax.jit
 def _average_log_density(model: Any, coords: Any, xs: Any, weights: Array | None) -> Array:
-    n = jax.tree.leaves(xs)[0].shape[0]
-    parts = compiled.shares(weights, n, compiled.dtype_of(coords, xs))
-    return compiled.average_density(model, coords, xs, parts)
+    return compiled.average_density(model, coords, xs, compiled.shares_of(xs, weights, coords))
 
 
 @jax.jit
@@ -397,7 +381,7 @@ def _conjugation(model: Any, likelihood: Any) -> Any:
 
 @jax.jit
 def _expectation(model: Any, coords: Any, xs: Any, weights: Array | None) -> Any:
-    return model._expectation(coords, xs, weights)[1]
+    return model._expectation(coords, xs, weights)
 
 
 @jax.jit
@@ -410,8 +394,10 @@ def _fewer_rows(model: Any, xs: Any, weights: Any) -> tuple[Any, ...]:
 def _em_step(
     model: Any, coords: Any, xs: Any, weights: Any, prior: Any
 ) -> tuple[Natural, Bool[Array, ""]]:
-    coords, _, valid = model._em_step(coords, xs, weights, prior)
-    return Natural(coords), valid
+    means = model._expectation(coords, xs, weights)
+    total = compiled.total_weight(xs, weights)
+    following, valid = model._m_step(coords, means, total, prior)
+    return Natural(following), valid
 
 
 # Points that are known to be good, and rows that steps were made on.

@@ -101,8 +101,8 @@ class AbstractInteraction(eqx.Module):
         """ψ(θ | x)."""
 
     @abstractmethod
-    def log_observable_density(self, coords: HarmoniumCoords, x: Any) -> Float[Array, ""]:
-        """log p(x)."""
+    def log_evidence(self, coords: HarmoniumCoords, x: Any) -> Float[Array, ""]:
+        """log p(x) without cancellation, with the derivatives of ψ(θ | x)."""
 
     @abstractmethod
     def likelihood(self, coords: HarmoniumCoords | LikelihoodCoords, z: Any) -> Any:

@@ -19,12 +19,16 @@ from jaxtyping import Array, Bool, Float, Key, PyTree
 from ..families.real.normal import Normal, NormalCoords
 from ..families.reframe import between, reframe_normal
 from ..geometry import spaces as sp
+from ..geometry.derivatives import differentiated_as
 from ..geometry.duality import invert_gradient, minimize_tilted
 from ..geometry.linalg import eigh, factorize
 from ..geometry.structures import Diagonal, Identity, PositiveDefinite
 from . import latent as lat
+from .evidence import log_evidence, project
 from .interaction import AbstractInteraction, HarmoniumCoords, LikelihoodCoords
 from .rows import mean_covariance, sigma_rows
+
+_LOG_2_PI = 1.8378770664093453
 
 
 @final
@@ -111,22 +115,25 @@ class LinearInteraction(AbstractInteraction):
             coords.observable, x
         ) + self.posterior_family._log_normalizer(self.posterior(coords, x))
 
-    def log_observable_density(self, coords: HarmoniumCoords, x: Any) -> Array:
-        # log p(x) = log p(x | y) + log p(y) − log p(y | x) for every y (Besag 1989). At the
-        # posterior mean all three are moderate numbers, where ψ(θ | x) − ψ(θ) is a difference of
-        # large ones.
-        posterior = self.posterior(coords, x)
-        family = self.posterior_family
-        y = jax.lax.stop_gradient(
-            lat.marginal(family, jax.grad(family._log_normalizer)(posterior)).first
-        )
-        conditional = NormalCoords(
-            coords.observable.first + coords.interaction @ y, coords.observable.second
-        )
-        return (
-            self.observable._log_density(conditional, x)
-            + self.prior_family._log_observable_density(self.prior(coords), y)
-            - family._log_observable_density(posterior, y)
+    def log_evidence(self, coords: HarmoniumCoords, x: Any) -> Array:
+        # see `harmonium.evidence`; V = LᵀW = L⁻¹Θ
+        fixed = jax.lax.stop_gradient(coords)
+        structure, size = self.observable.structure, self.observable.size
+        factor, inverse = structure.factors(fixed.observable.second)
+        gain = jax.vmap(lambda column: structure.apply(inverse, column), 1, 1)(fixed.interaction)
+        white = structure.apply_transposed(factor, self.observable._enter(x))
+        white = white - structure.apply(inverse, fixed.observable.first)
+        rest, score, gain = project(white, gain)
+        volume = structure.log_det(factor, size) - self.observable._log_volume
+        value = volume - jnp.asarray(0.5 * size * _LOG_2_PI, white.dtype) + rest
+        own = self.observable._log_normalizer_given(coords.observable, x)
+        return differentiated_as(value, own) + log_evidence(
+            self.prior_family,
+            self.posterior_family,
+            self.prior(fixed),
+            self.posterior(coords, x),
+            score,
+            gain,
         )
 
     def likelihood(self, coords: HarmoniumCoords | LikelihoodCoords, z: Any) -> NormalCoords:

@@ -20,6 +20,7 @@ from ..families.frame import rescale
 from ..families.real.normal import NormalCoords
 from ..families.reframe import between, reframe
 from ..geometry import spaces as sp
+from ..geometry.derivatives import differentiated_as
 from ..geometry.duality import invert_gradient, minimize_tilted
 from ..geometry.embeddings import Splitting
 from ..geometry.kmeans import kmeans
@@ -140,11 +141,11 @@ class OneHotInteraction(AbstractInteraction):
     def log_normalizer_given(self, coords: HarmoniumCoords, x: Any) -> Array:
         return jax.nn.logsumexp(self._logits_given(coords, x))
 
-    def log_observable_density(self, coords: HarmoniumCoords, x: Any) -> Array:
-        densities = self._over_components(
-            lambda c: self.component._log_observable_density(c, x), coords
-        )
-        return jax.nn.logsumexp(self.log_weights(coords) + densities)
+    def log_evidence(self, coords: HarmoniumCoords, x: Any) -> Array:
+        # log Σ_k π_k p(x | z = k), with the derivatives of w_k + ψ_X(θ_k | x)
+        weights = differentiated_as(self.log_weights(coords), coords.latent)
+        own = self._over_components(lambda c: self.component._log_evidence(c, x), coords)
+        return jax.nn.logsumexp(weights + own)
 
     def log_assignments(self, coords: HarmoniumCoords, x: Any) -> Float[Array, " k"]:
         """log p(z = k | x)."""

@@ -1,6 +1,6 @@
 """The laws that every family and model satisfies, on the instances of the registry."""
 
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from typing import Any
 
 import jax
@@ -389,11 +389,17 @@ def test_blocks_of_rows_give_what_all_rows_give(name: str, size: int):
     # 6 rows: a size that divides their number, one that does not, one that exceeds it.
     facts = facts_of(name)
     weights = jnp.array([0.5, 2.0, 1.0, 0.0, 1.0, 3.0])
-    expectation = jax.jit(facts.family._expectation, static_argnums=3)
-    whole = expectation(facts.theta.coords, facts.rows[0], weights, None)
-    blocks = expectation(facts.theta.coords, facts.rows[0], weights, size)
-    np.testing.assert_allclose(blocks[0], whole[0], rtol=EXACT)
-    assert_equal_points(ef.Mean(blocks[1]), ef.Mean(whole[1]), EXACT)
+
+    @partial(jax.jit, static_argnums=0)
+    def averages(size):
+        given = facts.theta.coords, facts.rows[0], weights, size
+        return *facts.family._density_and_expectation(*given), facts.family._expectation(*given)
+
+    value, means, alone = averages(None)
+    found, *both = averages(size)
+    np.testing.assert_allclose(found, value, rtol=EXACT)
+    for one in (*both, alone):
+        assert_equal_points(ef.Mean(one), ef.Mean(means), EXACT)
 
 
 # ------------------------------------------------------------------------------------ a few

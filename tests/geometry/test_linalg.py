@@ -51,6 +51,17 @@ def test_nan_where_a_matrix_is_not_positive_definite(dim):
     assert np.isnan(inverse).any()
 
 
+def test_orthonormal_basis():
+    tall = np.random.default_rng(0).normal(size=(9, 3))
+    dependent = np.stack([tall[:, 0], -2 * tall[:, 0], np.zeros(9)], axis=1)
+    matrices = jnp.asarray(np.stack([tall, dependent]))
+    bases = jax.jit(jax.vmap(linalg.orthonormal_basis))(matrices)
+    tolerance = 64 * EPSILON
+    for matrix, basis in zip(matrices, bases, strict=True):
+        np.testing.assert_allclose(basis.T @ basis, np.eye(3), atol=tolerance)
+        np.testing.assert_allclose(basis @ (basis.T @ matrix), matrix, atol=tolerance)
+
+
 def test_triangular_solves_are_too_small_to_be_shared_among_threads():
     program = jax.jit(linalg.factorize).lower(positive(100)).compile().as_text()
     solves = re.findall(r"= f\d+\[(\d+),(\d+)\]\S* custom-call\(.*trsm", program)

@@ -84,6 +84,16 @@ def test_density_and_posterior_are_those_of_the_joint_normal(name):
         close(actual, expected)
 
 
+@pytest.mark.parametrize("second", [0.0, -2.0])
+def test_density_where_loadings_depend_on_each_other(second):
+    model, rng = ef.factor_analysis(P, D), np.random.default_rng(5)
+    column, mean, noise = rng.normal(size=P), rng.normal(size=P), rng.uniform(0.5, 2.0, size=P)
+    loadings, xs = np.stack([column, second * column], axis=1), rows(6)
+    params = model.from_loadings(jnp.asarray(loadings), jnp.asarray(mean), jnp.asarray(noise))
+    normal = stats.multivariate_normal(mean, loadings @ loadings.T + np.diag(noise))
+    close(model.log_observable_density(params, jnp.asarray(xs)), normal.logpdf(xs))
+
+
 def usual_parameters(obs_rep):
     """Loadings, mean, noise as `from_loadings` takes it, and noise as a matrix."""
     rng = np.random.default_rng(2)
@@ -374,11 +384,12 @@ def test_factorizations_of_the_compiled_step(obs_rep):
     p, d = 7, 3
     model = ef.LinearGaussian(p, obs_rep, d)
     coords, xs = random_params(model, jax.random.key(19)).coords, jnp.ones((N_ROWS, p))
-    e_step = Counter(factorizations(lambda c, x: model._expectation(c, x, None)[1], coords, xs))
+    e_step = Counter(factorizations(lambda c, x: model._expectation(c, x, None), coords, xs))
     assert e_step == Counter({("potrf", (d, d)): 1, ("trsm", (d, d)): 1})
-    # The M-step adds: the prior of the present point (the objective) and of the next (validity),
-    # whitening, the regression on y, and the fit of the prior; each once.
+    # The densities add the prior, the covariance of the scores, and a basis of the loadings; the
+    # M-step whitening, the regression on y, the fit of the prior, and its check; each once.
     step = Counter(factorizations(lambda c, x: model._em_step(c, x, None, None), coords, xs))
+    assert step.pop(("geqrf", (p, d))) == step.pop(("orgqr", (p, d))) == 1
     assert {shape for _, shape in step} <= {(d, d), (p, p)}
     assert step[("potrf", (d, d))] <= 6
     assert step[("potrf", (p, p))] == (0 if obs_rep != FULL else step[("potrf", (p, p))])
@@ -392,7 +403,9 @@ def test_factorizations_of_the_gradient():
     def log_likelihood(params, xs):
         return model.average_log_observable_density(params, xs)
 
-    # The posterior once; the prior for the value, and for the derivative; triangular solves.
+    # The posterior, the covariance of the scores, and a basis of the loadings once; the prior for
+    # the value, and for the derivative; triangular solves.
     found = Counter(factorizations(jax.value_and_grad(log_likelihood), params, xs))
+    assert found.pop(("geqrf", (p, d))) == found.pop(("orgqr", (p, d))) == 1
     assert {shape for _, shape in found} == {(d, d)}
-    assert found[("potrf", (d, d))] == 3
+    assert found[("potrf", (d, d))] == 4

@@ -223,9 +223,10 @@ def test_em_step_without_whitening():
 def test_compiled_step_has_no_factorization_of_every_row():
     n = 50
     coords, xs = random_params(MODEL, jax.random.key(9)).coords, jnp.ones((n, P))
-    e_step = factorizations(lambda c, x: MODEL._expectation(c, x, None)[1], coords, xs)
+    e_step = factorizations(lambda c, x: MODEL._expectation(c, x, None), coords, xs)
     assert e_step == {("potrf", (D, D)): K, ("trsm", (D, D)): K}
     step = factorizations(lambda c, x: MODEL._em_step(c, x, None, None), coords, xs)
+    assert step.pop(("geqrf", (P, D))) == step.pop(("orgqr", (P, D))) == K
     assert {shape for _, shape in step} == {(D, D)}
 
 

@@ -57,6 +57,9 @@ class AbstractNamedFamily(AbstractExponentialFamily[C]):
     def _log_observable_density(self, coords: C, x: Data) -> Float[Array, ""]:
         return self.definition._log_density(coords, x)
 
+    def _log_evidence(self, coords: C, x: Data) -> Float[Array, ""]:
+        return self.definition._log_evidence(coords, x)
+
     def _maximize(self, means: C, start: C | None) -> C:
         return self.definition._maximize(means, start)
 
