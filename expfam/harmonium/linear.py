@@ -330,12 +330,9 @@ class LinearInteraction(AbstractInteraction):
         )
 
     def in_domain(self, coords: HarmoniumCoords) -> Bool[Array, ""]:
+        # Loadings that are not finite leave no finite prior θ_Z + ρ.
         inside = self.prior_family._in_domain(self.prior(coords))
-        return (
-            inside
-            & self.observable._in_domain(coords.observable)
-            & jnp.all(jnp.isfinite(coords.interaction))
-        )
+        return inside & self.observable._in_domain(coords.observable)
 
     def features(self, x: Any) -> Array:
         return self.observable._features(x)

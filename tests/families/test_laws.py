@@ -415,6 +415,23 @@ def test_gradient_of_the_negative_entropy_is_natural(name: str):
 
 @pytest.mark.parametrize(
     "name",
+    ["normal_full", "mixture_full_by_diagonal", "linear_to_diagonal", "analytic_diagonal"],
+)
+def test_no_coordinate_of_the_domain_is_infinite(name: str):
+    facts = facts_of(name)
+    family, vector = facts.family, facts.family.flatten(facts.theta)
+
+    def inside(vector):
+        return family._in_domain(family._unflatten(vector, "natural"))
+
+    chosen = jnp.eye(family.dim, dtype=bool)
+    broken = [jnp.where(chosen, value, vector) for value in (jnp.nan, jnp.inf, -jnp.inf)]
+    assert not jnp.any(jax.jit(jax.vmap(inside))(jnp.concatenate(broken)))
+    assert inside(vector)
+
+
+@pytest.mark.parametrize(
+    "name",
     ["product", "mixture_full", "factor_analysis", "linear_to_diagonal", "analytic_diagonal"],
 )
 def test_initialize_gives_points_of_the_domain(name: str):

@@ -241,7 +241,10 @@ class Normal(AbstractObservedFamily[NormalCoords]):
         return jnp.asarray(0.5 * self.size * (1 + _LOG_2_PI), coords.first.dtype) - log_det
 
     def _in_domain(self, coords: NormalCoords) -> Bool[Array, ""]:
-        return jnp.isfinite(_log_normalizer(self.structure, coords))
+        # Finite, and of a positive definite precision.
+        leaves = coords.first, self.structure.factor(coords.second)
+        finite = [jnp.all(jnp.isfinite(leaf)) for leaf in leaves if leaf is not None]
+        return jnp.all(jnp.stack(finite))
 
     def _sample(self, key: Key[Array, ""], coords: NormalCoords) -> Array:
         _, inverse = self.structure.factors(coords.second)
