@@ -2,7 +2,8 @@
 
 Measures EM steps of a Gaussian mixture, factor analysis and an HMoG against the number of rows N,
 of columns (D or p), of latent dimensions d and of components K, one of them at a time, after
-compilation: medians of several steps on pinned threads. Prints a table, with
+compilation, on pinned threads. The sizes take turns, so that a slow minute of the machine is one
+for all of them; times are medians over the turns. Prints a table, with
 
 - the growth of the time from size to size as an exponent (1: linear),
 - how far the time per row strays from its median over all N, the largest N being read from a
@@ -112,57 +113,52 @@ FULL = [
     ),
 ]
 
+# Rows that are read from a file.
+STREAMED = 10_000_000
+
 
 def rows(n: int, dim: int) -> jax.Array:
     """Standard normal rows, on which EM has as much to do as on any others."""
     return jax.random.normal(KEY, (n, dim), jnp.float32)
 
 
-def seconds(call: Callable[[], Any], rounds: int) -> float:
-    """The median time of a call; the first, which compiles, does not count."""
-    jax.block_until_ready(call())
-    taken = []
-    for _ in range(rounds):
-        start = time.perf_counter()
-        jax.block_until_ready(call())
-        taken.append(time.perf_counter() - start)
-    return statistics.median(taken)
+def by_turns(calls: dict[int, Callable[[], Any]], rounds: int) -> Times:
+    """The median time of every call; the first, which compiles, does not count."""
+    taken: dict[int, list[float]] = {size: [] for size in calls}
+    for turn in range(rounds + 1):
+        for size, call in calls.items():
+            start = time.perf_counter()
+            jax.block_until_ready(call())
+            if turn:
+                taken[size].append(time.perf_counter() - start)
+    return {size: statistics.median(times) for size, times in taken.items()}
 
 
-def step_time(build: Callable[..., Any], size: dict[str, int], rounds: int) -> float:
-    """Seconds of an EM step of a model."""
+def step(build: Callable[..., Any], size: dict[str, int]) -> Callable[[], Any]:
+    """An EM step of a model on rows in memory."""
     model, dim = build(**size)
     xs = rows(size["N"], dim)
     params = model.initialize_from_sample(KEY, xs[:5000])
-    return seconds(lambda: model.expectation_maximization(params, xs).coords, rounds)
+    return lambda: model.expectation_maximization(params, xs).coords
 
 
-def streamed_time(size: dict[str, int], rounds: int) -> float:
-    """Seconds of an EM step of the mixture on rows in a file, one pass over all blocks."""
-    model, dim = mixture(**size)
-    block = np.asarray(rows(100_000, dim))
-    params = model.initialize_from_sample(KEY, jnp.asarray(block[:5000]))
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "rows.npy"
-        shape = (size["N"], dim)
-        file = np.lib.format.open_memmap(path, mode="w+", dtype=block.dtype, shape=shape)
-        for start in range(0, size["N"], len(block)):
-            file[start : start + len(block)] = block[: size["N"] - start]
-        file.flush()
-        xs = np.load(path, mmap_mode="r")
+def on_disk(folder: str, n: int, dim: int) -> np.memmap:
+    """As many rows in a memory-mapped file."""
+    path = Path(folder) / f"{n}.npy"
+    block = np.asarray(rows(min(n, 100_000), dim))
+    file = np.lib.format.open_memmap(path, mode="w+", dtype=block.dtype, shape=(n, dim))
+    for start in range(0, n, len(block)):
+        file[start : start + len(block)] = block[: n - start]
+    file.flush()
+    return np.load(path, mmap_mode="r")
 
-        def fit(steps: int) -> Any:
-            method = ef.EM(max_steps=steps, tolerance=None)
-            return ef.fit(model, xs, key=KEY, method=method, params=params).params.coords
 
-        # A fit of n steps reads the file n + 1 times: the last for the objective.
-        fit(0)
-        times = []
-        for _ in range(max(1, rounds // 3)):
-            start = time.perf_counter()
-            jax.block_until_ready(fit(1))
-            times.append((time.perf_counter() - start) / 2)
-    return statistics.median(times)
+def pass_through(xs: np.memmap, size: dict[str, int]) -> Callable[[], Any]:
+    """One pass of EM through rows on disk, which ends with their mean log-likelihood."""
+    model, _ = mixture(**size)
+    params = model.initialize_from_sample(KEY, jnp.asarray(xs[:5000]))
+    method = ef.EM(max_steps=0, tolerance=None)
+    return lambda: ef.fit(model, xs, key=KEY, method=method, params=params).log_likelihoods
 
 
 def exponents(times: Times) -> Iterator[str]:
@@ -172,16 +168,24 @@ def exponents(times: Times) -> Iterator[str]:
         yield f"{np.log(second / first) / np.log(b / a):.2f}"
 
 
-def curves(cases: list[Any], rounds: int) -> dict[str, dict[str, Times]]:
-    """Seconds of a step, by model, what is varied, and its size."""
+def curves(cases: list[Any], streamed: int, rounds: int) -> dict[str, dict[str, Times]]:
+    """Seconds of a step, by model, what is varied, and its size.
+
+    Mixtures are also timed on so many rows on disk.
+    """
     found: dict[str, dict[str, Times]] = {}
     for name, build, base, varied in cases:
         for letter, sizes in varied.items():
-            times = {n: step_time(build, {**base, letter: n}, rounds) for n in sizes}
+            calls = {n: step(build, {**base, letter: n}) for n in sizes}
+            with tempfile.TemporaryDirectory() as folder:
+                if (name, letter) == ("mixture", "N"):
+                    calls[streamed] = pass_through(on_disk(folder, streamed, base["D"]), base)
+                times = by_turns(calls, rounds)
             found.setdefault(name, {})[letter] = times
             fixed = " ".join(f"{k}={v}" for k, v in base.items() if k != letter)
             shown = "  ".join(f"{n}: {1e3 * t:.2f}" for n, t in times.items())
-            print(f"{name:8} {letter}  {shown}   ({fixed}; growth {' '.join(exponents(times))})")
+            growth = " ".join(exponents(times))
+            print(f"{name:8} {letter}  {shown}   ({fixed}; growth {growth})", flush=True)
     return found
 
 
@@ -220,60 +224,61 @@ def first_calls(cases: list[Any]) -> dict[str, float]:
     return found
 
 
-def draw(found: dict[str, dict[str, Times]], streamed: Times, path: str) -> None:
+def draw(found: dict[str, dict[str, Times]], streamed: int, path: str) -> None:
     """One panel for each size that is varied, one line for each model."""
     import matplotlib
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
+    from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-    # Columns are called D in a mixture.
-    panels = {"N": "rows N", "p": "columns p (mixture: D)", "d": "latent dimensions d"}
-    panels["K"] = "components K"
-    figure, axes = plt.subplots(1, len(panels), figsize=(13, 3.4), layout="constrained")
-    for axis, (letter, label) in zip(axes, panels.items(), strict=True):
-        for (name, by_letter), color in zip(found.items(), ("C0", "C1", "C2"), strict=True):
+    labels = {"N": "rows N", "p": "columns p", "d": "latent dimensions d", "K": "components K"}
+    figure, axes = plt.subplots(2, 2, figsize=(8, 6), layout="constrained", sharey=True)
+    for axis, (letter, label) in zip(axes.flat, labels.items(), strict=True):
+        sizes: set[int] = set()
+        for index, (name, by_letter) in enumerate(found.items()):
+            # Columns are called D in a mixture.
             times = by_letter.get(letter) or (by_letter.get("D") if letter == "p" else None)
-            if not times:
-                continue
-            sizes, values = zip(*sorted(times.items()), strict=True)
-            axis.loglog(sizes, [1e3 * v for v in values], "o-", color=color, markersize=3)
-            end = (sizes[-1], 1e3 * values[-1])
-            axis.annotate(name, end, (4, 0), textcoords="offset points", color=color, va="center")
-        if letter == "N" and streamed:
-            ((n, value),) = streamed.items()
-            axis.loglog([n], [1e3 * value], "s", color="C0", markersize=4)
-            axis.annotate(
-                "from a file",
-                (n, 1e3 * value),
-                (0, 6),
-                textcoords="offset points",
-                color="C0",
-                ha="right",
-            )
+            if times:
+                sizes |= set(times)
+                xs, ys = list(times), [1e3 * value for value in times.values()]
+                axis.loglog(xs, ys, "o-", color=f"C{index}", markersize=3)
+                text = f"{name}\n(from a file)" if xs[-1] == streamed else name
+                axis.annotate(
+                    text,
+                    (xs[-1], ys[-1]),
+                    (5, 0),
+                    textcoords="offset points",
+                    color=f"C{index}",
+                    fontsize=9,
+                    va="center",
+                )
+        if letter != "N":
+            axis.xaxis.set_major_locator(FixedLocator(sorted(sizes)))
+            axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            axis.xaxis.set_minor_locator(NullLocator())
+        axis.margins(x=0.25)
         axis.set_xlabel(label)
-        axis.margins(x=0.2)
         axis.spines[["top", "right"]].set_visible(False)
-    axes[0].set_ylabel("milliseconds per EM step")
-    figure.savefig(path, dpi=150)
+    figure.supylabel("milliseconds per EM step")
+    figure.savefig(path, dpi=110)
 
 
 def main() -> None:
     """Measure, print, write."""
-    cases, rounds = (QUICK, 3) if OPTIONS.quick else (FULL, OPTIONS.rounds)
+    cases, streamed, rounds = (
+        (QUICK, 20_000, 3) if OPTIONS.quick else (FULL, STREAMED, OPTIONS.rounds)
+    )
     print(
         f"{jax.default_backend()}, {OPTIONS.threads} threads, JAX {jax.__version__}, float32; "
         "milliseconds per EM step",
         flush=True,
     )
     compiled = first_calls(cases)
-    found = curves(cases, rounds)
-    size = {**cases[0][2], "N": 20_000 if OPTIONS.quick else 10_000_000}
-    streamed = {size["N"]: streamed_time(size, rounds)}
-    per_row = {n: 1e9 * t / n for n, t in (found["mixture"]["N"] | streamed).items()}
+    found = curves(cases, streamed, rounds)
+    per_row = {n: 1e9 * t / n for n, t in found["mixture"]["N"].items()}
     middle = statistics.median(per_row.values())
     strays = max(abs(value / middle - 1) for value in per_row.values())
-    print(f"mixture from a file, N={size['N']}: {1e3 * streamed[size['N']]:.1f}")
     shown = "  ".join(f"{n}: {value:.0f}" for n, value in per_row.items())
     print(f"mixture, nanoseconds per row  {shown}   (at most {100 * strays:.0f} % off the median)")
     temporaries = memory(1_000_000)
@@ -284,7 +289,7 @@ def main() -> None:
     if OPTIONS.json:
         result = {
             "seconds": found,
-            "streamed_seconds": streamed,
+            "rows_from_a_file": streamed,
             "largest_deviation_per_row": strays,
             "temporary_megabytes": temporaries,
             "first_call_seconds": compiled,
