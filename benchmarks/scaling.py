@@ -6,8 +6,8 @@ compilation, on pinned threads. The sizes take turns, so that a slow minute of t
 for all of them; times are medians over the turns. Prints a table, with
 
 - the growth of the time from size to size as an exponent (1: linear),
-- how far the time per row strays from its median over all N, the largest N being read from a
-  memory-mapped file, in blocks,
+- how far times stray from a straight line in N, the largest N being read from a memory-mapped
+  file, in blocks,
 - the temporary memory of a step as the compiler states it,
 - the seconds that the first call takes.
 
@@ -168,6 +168,13 @@ def exponents(times: Times) -> Iterator[str]:
         yield f"{np.log(second / first) / np.log(b / a):.2f}"
 
 
+def line(times: Times) -> tuple[float, float, float]:
+    """A fixed time, a time per row, and the largest relative deviation from their sum."""
+    sizes, taken = (np.asarray(list(part), float) for part in (times, times.values()))
+    slope, fixed = np.polyfit(sizes, taken, 1, w=1 / taken)
+    return float(fixed), float(slope), float(np.max(np.abs(taken / (fixed + slope * sizes) - 1)))
+
+
 def curves(cases: list[Any], streamed: int, rounds: int) -> dict[str, dict[str, Times]]:
     """Seconds of a step, by model, what is varied, and its size.
 
@@ -276,11 +283,11 @@ def main() -> None:
     )
     compiled = first_calls(cases)
     found = curves(cases, streamed, rounds)
-    per_row = {n: 1e9 * t / n for n, t in found["mixture"]["N"].items()}
-    middle = statistics.median(per_row.values())
-    strays = max(abs(value / middle - 1) for value in per_row.values())
-    shown = "  ".join(f"{n}: {value:.0f}" for n, value in per_row.items())
-    print(f"mixture, nanoseconds per row  {shown}   (at most {100 * strays:.0f} % off the median)")
+    fixed, slope, strays = line(found["mixture"]["N"])
+    print(
+        f"mixture, {1e3 * fixed:.1f} ms and {1e9 * slope:.0f} ns per row: times are at most "
+        f"{100 * strays:.0f} % off; N={streamed} from a file"
+    )
     temporaries = memory(1_000_000)
     print(
         "MB of temporaries, N=1000000", *(f"{k}: {v:.1f}" for k, v in temporaries.items()), sep="  "
@@ -290,7 +297,7 @@ def main() -> None:
         result = {
             "seconds": found,
             "rows_from_a_file": streamed,
-            "largest_deviation_per_row": strays,
+            "mixture_line": {"fixed": fixed, "per_row": slope, "largest_deviation": strays},
             "temporary_megabytes": temporaries,
             "first_call_seconds": compiled,
         }

@@ -275,12 +275,14 @@ def _check_leaf(array: Any, support: Support, owner: str, argument: str) -> Arra
         )
     if not (jnp.issubdtype(dtype, jnp.number) or dtype == np.bool_):
         raise TypeError(f"{owner}: `{argument}` must be numbers, but has type {dtype}.")
-    array = with_automatic_axes(jnp.asarray(array))
+    given, array = array, with_automatic_axes(jnp.asarray(array))
     if array.dtype == np.bool_:
         array = array.astype(int)
+    # Where nothing was converted, what was given is looked at: nothing has to arrive before.
+    same = isinstance(given, np.ndarray) and given.dtype == array.dtype
     return require(
         array,
-        _known(_contains, support, array),
+        _known(_contains, support, given if same else array),
         lambda: f"{owner}: `{argument}` must be {support.values}, but {_offence(array, support)}.",
     )
 
@@ -307,9 +309,11 @@ def _contains(support: Support, array: Array | np.ndarray) -> Any:
     return support.contains(array)
 
 
-def _is_at_hand(array: Array) -> bool:
+def _is_at_hand(array: Array | np.ndarray) -> bool:
     # NumPy has nothing to compile, but takes its time and memory with many numbers.
-    if array.size > _MANY or not array.is_fully_addressable:
+    if array.size > _MANY or isinstance(array, np.ndarray):
+        return array.size <= _MANY
+    if not array.is_fully_addressable:
         return False
     devices = array.devices()
     return len(devices) == 1 and next(iter(devices)).platform == "cpu"

@@ -119,7 +119,10 @@ def _run_em(
     while True:
         sums = position.sums
         for i, xs, _ in checked(model, read(), position.block):
-            sums = _add(model, position.coords, sums, xs)
+            added = _add(model, position.coords, sums, xs)
+            # While a block is summed up, the next is read, but no more.
+            jax.block_until_ready(sums)
+            sums = added
             checkpoint.keep(Position(position.coords, sums, position.step, i + 1, position.trace))
         following, objective, valid = _finish(model, position.coords, sums, prior)
         trace = [*position.trace, float(objective)]

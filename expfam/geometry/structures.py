@@ -28,6 +28,11 @@ from .spaces import AbstractSpace, Euclidean, Isotropic, Symmetric
 # that it was computed from make up a conditional variance: rounding noise, not a variance.
 _SINGULAR_ULPS = 16.0
 
+# Dimensions up to which XLA (of jaxlib 0.10.2) makes one program of Lᵀx − v and its norm, over many
+# x and components. With more it writes Lᵀx − v twice, in two orders of the axes, and takes up to
+# three times as long; not so where v is a column of the matrix.
+_FUSED = 32
+
 # An array, or None where nothing is stored: the structure knows which.
 Leaf = Any
 Vector = Float[Array, " d"]
@@ -79,6 +84,10 @@ class AbstractStructure(eqx.Module):
     @abstractmethod
     def apply_transposed(self, factor: Leaf, x: Vector) -> Vector:
         """Lᵀ x."""
+
+    @abstractmethod
+    def residual(self, factor: Leaf, x: Vector, whitened: Vector) -> Vector:
+        """Lᵀ x − v, in the form that compiles to the fastest program over many x."""
 
     @abstractmethod
     def covariance(self, inverse: Leaf, dim: int) -> Leaf:
@@ -166,6 +175,12 @@ class PositiveDefinite(AbstractStructure):
     def apply_transposed(self, factor: Array, x: Vector) -> Vector:
         return factor.T @ x
 
+    def residual(self, factor: Array, x: Vector, whitened: Vector) -> Vector:
+        if x.shape[-1] <= _FUSED:
+            return factor.T @ x - whitened
+        matrix = jnp.concatenate([factor.T, -whitened[:, None]], axis=1)
+        return matrix @ jnp.append(x, jnp.ones((), x.dtype))
+
     def covariance(self, inverse: Array, dim: int) -> Array:
         return inverse.T @ inverse
 
@@ -244,6 +259,9 @@ class Diagonal(AbstractStructure):
     def apply_transposed(self, factor: Array, x: Vector) -> Vector:
         return factor * x
 
+    def residual(self, factor: Array, x: Vector, whitened: Vector) -> Vector:
+        return factor * x - whitened
+
     def covariance(self, inverse: Array, dim: int) -> Array:
         return inverse**2
 
@@ -315,6 +333,9 @@ class Scale(AbstractStructure):
     def apply_transposed(self, factor: Array, x: Vector) -> Vector:
         return factor * x
 
+    def residual(self, factor: Array, x: Vector, whitened: Vector) -> Vector:
+        return factor * x - whitened
+
     def covariance(self, inverse: Array, dim: int) -> Array:
         return dim * inverse**2
 
@@ -384,6 +405,9 @@ class Identity(AbstractStructure):
 
     def apply_transposed(self, factor: None, x: Vector) -> Vector:
         return x
+
+    def residual(self, factor: None, x: Vector, whitened: Vector) -> Vector:
+        return x - whitened
 
     def covariance(self, inverse: None, dim: int) -> None:
         return None

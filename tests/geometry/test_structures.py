@@ -211,6 +211,24 @@ def test_precision_factor_keeps_small_variances_beside_large_ones(widths):
     np.testing.assert_allclose(scaled @ scaled.T, np.linalg.inv(shape), rtol=1e3 * EXACT)
 
 
+@each
+@pytest.mark.parametrize("size", [1, 5, 32, 33, 50])
+def test_residual_in_few_and_in_many_dimensions(structure, size):
+    rng = np.random.default_rng(size)
+    factor = {
+        FULL: np.tril(rng.normal(size=(size, size))),
+        DIAGONAL: rng.normal(size=size),
+        SCALE: rng.normal(),
+        IDENTITY: None,
+    }[structure]
+    xs, whitened = jnp.asarray(rng.normal(size=(2, 7, size)))
+    dense = np.diag(np.broadcast_to(1.0 if factor is None else factor, size))
+    dense = factor if structure == FULL else dense
+    leaf = jax.tree.map(jnp.asarray, factor)
+    found = jax.vmap(lambda x, v: structure.residual(leaf, x, v))(xs, whitened)
+    np.testing.assert_allclose(found, xs @ dense - whitened, rtol=EXACT, atol=EXACT)
+
+
 def test_structures_are_nested_by_rank():
     assert [structure.rank for structure in STRUCTURES] == [3, 2, 1, 0]
     assert len({ef.PositiveDefinite(), ef.PositiveDefinite(), ef.Diagonal()}) == 2

@@ -342,7 +342,7 @@ def _log_density(
     dim = x.shape[-1]
     factor, inverse = structure.factors(coords.second)
     whitened = structure.apply(inverse, coords.first)
-    residual = structure.apply_transposed(factor, x) - whitened
+    residual = structure.residual(factor, x, whitened)
     constant = jnp.asarray(0.5 * dim * _LOG_2_PI, x.dtype)
     return structure.log_det(factor, dim) - 0.5 * jnp.dot(residual, residual) - constant
 
