@@ -222,8 +222,8 @@ def test_residual_in_few_and_in_many_dimensions(structure, size):
         IDENTITY: None,
     }[structure]
     xs, whitened = jnp.asarray(rng.normal(size=(2, 7, size)))
-    dense = np.diag(np.broadcast_to(1.0 if factor is None else factor, size))
-    dense = factor if structure == FULL else dense
+    diagonal = 1.0 if factor is None else factor
+    dense = factor if structure == FULL else np.diag(np.broadcast_to(diagonal, size))
     leaf = jax.tree.map(jnp.asarray, factor)
     found = jax.vmap(lambda x, v: structure.residual(leaf, x, v))(xs, whitened)
     np.testing.assert_allclose(found, xs @ dense - whitened, rtol=EXACT, atol=EXACT)
