@@ -237,17 +237,15 @@ def draw(found: dict[str, dict[str, Times]], streamed: int, path: str) -> None:
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
-    from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
     labels = {"N": "rows N", "p": "columns p", "d": "latent dimensions d", "K": "components K"}
     figure, axes = plt.subplots(2, 2, figsize=(8, 6), layout="constrained", sharey=True)
     for axis, (letter, label) in zip(axes.flat, labels.items(), strict=True):
-        sizes: set[int] = set()
         for index, (name, by_letter) in enumerate(found.items()):
             # Columns are called D in a mixture.
             times = by_letter.get(letter) or (by_letter.get("D") if letter == "p" else None)
             if times:
-                sizes |= set(times)
                 xs, ys = list(times), [1e3 * value for value in times.values()]
                 axis.loglog(xs, ys, "o-", color=f"C{index}", markersize=3)
                 text = f"{name}\n(from a file)" if xs[-1] == streamed else name
@@ -261,7 +259,7 @@ def draw(found: dict[str, dict[str, Times]], streamed: int, path: str) -> None:
                     va="center",
                 )
         if letter != "N":
-            axis.xaxis.set_major_locator(FixedLocator(sorted(sizes)))
+            axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
             axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
             axis.xaxis.set_minor_locator(NullLocator())
         axis.margins(x=0.25)
