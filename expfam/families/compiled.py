@@ -119,28 +119,36 @@ def sum_over_rows(
 def expectation(
     family: Any, coords: Any, xs: Any, parts: Array, block_size: int | None = None
 ) -> Any:
-    """The average over rows of ∇ψ(θ | x), with shares that sum to one: an E-step.
-
-    It goes through rows in blocks, and builds no density.
-    """
-
-    def total(coords: Any, family: Any, rows: Any, parts: Array) -> Array:
-        return jnp.dot(parts, jax.vmap(lambda x: family._log_normalizer_given(coords, x))(rows))
-
-    def means(fixed: Any, rows: Any, parts: Array) -> Any:
-        family, coords = fixed
-        return jax.grad(total)(coords, family, rows, parts)
-
-    return sum_over_rows(means, (family, coords), xs, parts, block_size, coords)
+    """The average over rows of ∇ψ(θ | x), with shares that sum to one: an E-step."""
+    # The value is not used, and not computed.
+    return _value_and_slope(_given, family, coords, xs, parts, block_size)[1]
 
 
 def density_and_expectation(
     family: Any, coords: Any, xs: Any, parts: Array, block_size: int | None = None
 ) -> tuple[Float[Array, ""], Any]:
-    """The averages over rows of log p(x) and of ∇ψ(θ | x), from one pass through blocks of rows."""
+    """The averages over rows of log p(x) and of ∇ψ(θ | x), from one pass through the rows."""
+    return _value_and_slope(_evidence, family, coords, xs, parts, block_size)
 
+
+def _given(family: Any, coords: Any, x: Any) -> Array:
+    return family._log_normalizer_given(coords, x)
+
+
+def _evidence(family: Any, coords: Any, x: Any) -> Array:
+    return family._log_evidence(coords, x)
+
+
+def _value_and_slope(
+    kernel: Callable[..., Array],
+    family: Any,
+    coords: Any,
+    xs: Any,
+    parts: Array,
+    block_size: int | None,
+) -> tuple[Float[Array, ""], Any]:
     def total(coords: Any, family: Any, rows: Any, parts: Array) -> Array:
-        return jnp.dot(parts, jax.vmap(lambda x: family._log_evidence(coords, x))(rows))
+        return jnp.dot(parts, jax.vmap(lambda x: kernel(family, coords, x))(rows))
 
     def both(fixed: Any, rows: Any, parts: Array) -> tuple[Array, Any]:
         family, coords = fixed

@@ -23,6 +23,7 @@ from jaxtyping import Array, Float
 from ..families.real.normal import Normal, NormalCoords
 from ..geometry.derivatives import differentiated_as
 from ..geometry.linalg import factorize, log_determinant, orthonormal_basis
+from ..geometry.structures import PositiveDefinite
 from .mixture import Mixture
 
 
@@ -104,5 +105,9 @@ def _absorb(
     def effect(interaction: Array) -> Array:
         return back @ root @ jax.vmap(lambda c: structure.apply(inverse, c), 1, 1)(interaction)
 
-    white = back @ score - back @ (root @ structure.apply(inverse, coords.first))
-    return white, effect, -0.5 * log_determinant(factor)
+    center = back @ (root @ structure.apply(inverse, coords.first))
+    return (
+        PositiveDefinite().residual(back.T, score, center),
+        effect,
+        -0.5 * log_determinant(factor),
+    )

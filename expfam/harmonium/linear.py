@@ -18,6 +18,7 @@ from jaxtyping import Array, Bool, Float, Key, PyTree
 
 from ..families.real.normal import Normal, NormalCoords
 from ..families.reframe import between, reframe_normal
+from ..families.special.constants import LOG_2_PI
 from ..geometry import spaces as sp
 from ..geometry.derivatives import differentiated_as
 from ..geometry.duality import invert_gradient, minimize_tilted
@@ -27,8 +28,6 @@ from . import latent as lat
 from .evidence import log_evidence, project
 from .interaction import AbstractInteraction, HarmoniumCoords, LikelihoodCoords
 from .rows import mean_covariance, sigma_rows
-
-_LOG_2_PI = 1.8378770664093453
 
 
 @final
@@ -116,16 +115,14 @@ class LinearInteraction(AbstractInteraction):
         ) + self.posterior_family._log_normalizer(self.posterior(coords, x))
 
     def log_evidence(self, coords: HarmoniumCoords, x: Any) -> Array:
-        # see `harmonium.evidence`; V = LᵀW = L⁻¹Θ
+        # see `harmonium.evidence`
         fixed = jax.lax.stop_gradient(coords)
         structure, size = self.observable.structure, self.observable.size
-        factor, inverse = structure.factors(fixed.observable.second)
-        gain = jax.vmap(lambda column: structure.apply(inverse, column), 1, 1)(fixed.interaction)
-        white = structure.apply_transposed(factor, self.observable._enter(x))
-        white = white - structure.apply(inverse, fixed.observable.first)
+        factor, gain, mean = self._whitened(fixed)
+        white = structure.residual(factor, self.observable._enter(x), mean)
         rest, score, gain = project(white, gain)
         volume = structure.log_det(factor, size) - self.observable._log_volume
-        value = volume - jnp.asarray(0.5 * size * _LOG_2_PI, white.dtype) + rest
+        value = volume - jnp.asarray(0.5 * size * LOG_2_PI, white.dtype) + rest
         own = self.observable._log_normalizer_given(coords.observable, x)
         return differentiated_as(value, own) + log_evidence(
             self.prior_family,
@@ -167,15 +164,17 @@ class LinearInteraction(AbstractInteraction):
         return lat.translate(self.prior_family, nothing, shift), offset
 
     def _shift(self, coords: HarmoniumCoords | LikelihoodCoords) -> tuple[NormalCoords, Array]:
-        # ρ as an offset of the location, and χ. With Ψ = L⁻ᵀL⁻¹ and V = L⁻¹Θ: ΘᵀΨΘ = VᵀV.
-        structure = self.observable.structure
-        _, inverse = structure.factors(coords.observable.second)
-        whitened = jax.vmap(lambda column: structure.apply(inverse, column), 1, 1)(
-            coords.interaction
-        )
-        mean = structure.apply(inverse, coords.observable.first)
-        shift = NormalCoords(whitened.T @ mean, 0.5 * whitened.T @ whitened)
+        # ρ as an offset of the location, and χ. ΘᵀΨΘ = VᵀV.
+        _, gain, mean = self._whitened(coords)
+        shift = NormalCoords(gain.T @ mean, 0.5 * gain.T @ gain)
         return shift, self.observable._log_normalizer(coords.observable)
+
+    def _whitened(self, coords: HarmoniumCoords | LikelihoodCoords) -> tuple[Any, Array, Array]:
+        # With Ψ⁻¹ = L Lᵀ: the factor L, V = LᵀW = L⁻¹Θ, and Lᵀb = L⁻¹θ_X.
+        structure = self.observable.structure
+        factor, inverse = structure.factors(coords.observable.second)
+        gain = jax.vmap(lambda column: structure.apply(inverse, column), 1, 1)(coords.interaction)
+        return factor, gain, structure.apply(inverse, coords.observable.first)
 
     def split(self, coords: HarmoniumCoords) -> tuple[LikelihoodCoords, Any]:
         likelihood = LikelihoodCoords(coords.observable, coords.interaction)

@@ -6,7 +6,6 @@ P = −2Θ, so that P has the prior of `precision` with Ψ = φ and N = ν + d +
 φ/ν with covariance Σ/ν.
 """
 
-import math
 from typing import Any, final
 
 import jax
@@ -19,11 +18,10 @@ from ..matrices.wishart import WishartCoords
 from ..positive.gamma import GammaCoords
 from ..positive.inverse_gamma import InverseGamma
 from ..product import Replicated
+from ..special.constants import LOG_2_PI
 from .base import AbstractConjugacy, Counts, Scalar, positive
 from .location_scale import from_usual_scale, usual_scale
 from .precision import PrecisionPrior
-
-_LOG_2_PI = math.log(2 * math.pi)
 
 
 @final
@@ -128,7 +126,7 @@ class KnownCovariance(AbstractConjugacy):
     def log_normalizer(self, family: Any, total: Array, count: Counts) -> Scalar:
         """½ φᵀΣ⁻¹φ/ν + ½ d log 2π/ν − ½ (ν + 1) log |Σ|."""
         pull = self._whiten(family, total, total)
-        width = family.base.size / 2 * (_LOG_2_PI - jnp.log(count))
+        width = family.base.size / 2 * (LOG_2_PI - jnp.log(count))
         return (
             jnp.dot(pull, pull) / (2 * count) + width + (count + 1) * self._log_det(family, total)
         )
@@ -139,7 +137,7 @@ class KnownCovariance(AbstractConjugacy):
         gap = family.base.structure.apply(inverse, coords) - self._whiten(
             family, total, total / count
         )
-        width = family.base.size / 2 * (_LOG_2_PI - jnp.log(count))
+        width = family.base.size / 2 * (LOG_2_PI - jnp.log(count))
         return -0.5 * count * jnp.dot(gap, gap) - width - self._log_det(family, total)
 
     def compare(self, family: Any, before: tuple, after: tuple) -> tuple[Array, Scalar]:
@@ -160,12 +158,12 @@ class KnownCovariance(AbstractConjugacy):
         """Normal around m, with covariance (1 + 1/ν)Σ."""
         gap = self._whiten(family, total, family.base._enter(x) - total / count)
         grown = 1 + 1 / count
-        constant = family.base.size / 2 * (_LOG_2_PI + jnp.log(grown)) + family.base._log_volume
+        constant = family.base.size / 2 * (LOG_2_PI + jnp.log(grown)) + family.base._log_volume
         return self._log_det(family, total) - 0.5 * jnp.dot(gap, gap) / grown - constant
 
     def entropy(self, family: Any, total: Array, count: Counts) -> Scalar:
         """½ d log 2πe/ν + log |L|."""
-        width = family.base.size / 2 * (1 + _LOG_2_PI - jnp.log(count))
+        width = family.base.size / 2 * (1 + LOG_2_PI - jnp.log(count))
         return width + self._log_det(family, total)
 
     def sample(self, family: Any, key: Key[Array, ""], total: Array, count: Counts) -> Array:

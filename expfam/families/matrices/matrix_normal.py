@@ -13,9 +13,8 @@ from ...geometry.points import Natural, pairing
 from ...geometry.spaces import Euclidean, Symmetric
 from ...geometry.structures import PositiveDefinite
 from ..observed import AbstractObservedFamily, given_by_density
+from ..special.constants import LOG_2_PI
 from ..support import Support
-
-_LOG_2_PI = 1.8378770664093453
 
 
 @final
@@ -157,7 +156,7 @@ class MatrixNormal(AbstractObservedFamily[MatrixNormalCoords]):
         return MatrixNormalCoords(x, w.T @ w)
 
     def _log_base_measure(self, x: Array) -> Array:
-        gaussian = self.rows * self.columns / 2 * jnp.asarray(_LOG_2_PI, x.dtype)
+        gaussian = self.rows * self.columns / 2 * jnp.asarray(LOG_2_PI, x.dtype)
         return -gaussian - self._log_volume(x)
 
     def _log_normalizer(self, coords: MatrixNormalCoords) -> Array:
@@ -192,7 +191,7 @@ class MatrixNormal(AbstractObservedFamily[MatrixNormalCoords]):
         return self._leave(_from_moments(mean, covariance, covariance + rounding))
 
     def _entropy(self, coords: MatrixNormalCoords) -> Array:
-        normal = self.rows * self.columns * (1 + _LOG_2_PI)
+        normal = self.rows * self.columns * (1 + LOG_2_PI)
         own = (normal - self.rows * log_determinant(_factor(coords))) / 2
         return own + self._log_volume(coords.second)
 

@@ -23,11 +23,10 @@ from ...geometry.structures import PositiveDefinite
 from ..matrices.inverse_wishart import InverseWishart
 from ..matrices.wishart import Wishart, WishartCoords, mean_of
 from ..observed import AbstractObservedFamily, given_by_density
+from ..special.constants import LOG_2_PI
 from ..special.divergence import normal_wishart_divergence
 from ..support import Support
 from .normal_wishart import NormalWishartCoords
-
-_LOG_2_PI = 1.8378770664093453
 
 
 @final
@@ -160,7 +159,7 @@ class MatrixNormalInverseWishart(AbstractObservedFamily[NormalWishartCoords]):
 
     def _log_base_measure(self, x: tuple[Array, Array]) -> Array:
         p, q = self.rows, self.columns
-        return -(p + q + 1) / 2 * log_determinant(cholesky(x[1])) - p * q / 2 * _LOG_2_PI
+        return -(p + q + 1) / 2 * log_determinant(cholesky(x[1])) - p * q / 2 * LOG_2_PI
 
     def _log_normalizer(self, coords: NormalWishartCoords) -> Array:
         return _log_normalizer(coords)
@@ -174,7 +173,7 @@ class MatrixNormalInverseWishart(AbstractObservedFamily[NormalWishartCoords]):
         location, factor, wishart = _split(coords)
         _, inverse = factorize(covariance)
         residual = factor.T @ (matrix - location) @ inverse.T
-        rows = self.columns * (log_determinant(factor) - self.rows * _LOG_2_PI)
+        rows = self.columns * (log_determinant(factor) - self.rows * LOG_2_PI)
         normal = rows + self.rows * log_determinant(inverse) - jnp.sum(residual**2)
         return self._of_covariance._log_density_of_factor(wishart, inverse) + normal / 2
 
@@ -212,7 +211,7 @@ class MatrixNormalInverseWishart(AbstractObservedFamily[NormalWishartCoords]):
         # that of Σ, and on average that of B given Σ, with E log |Σ| = −E log |Σ⁻¹|
         p, q = self.rows, self.columns
         _, factor, wishart = _split(coords)
-        normal = p * q * (1 + _LOG_2_PI) - q * log_determinant(factor)
+        normal = p * q * (1 + LOG_2_PI) - q * log_determinant(factor)
         mean_log = mean_of(wishart).log_determinant
         return self._of_covariance._entropy(wishart) + (normal - p * mean_log) / 2
 

@@ -12,12 +12,12 @@ from ...geometry.points import Natural, pairing
 from ...geometry.spaces import Euclidean
 from ..observed import AbstractObservedFamily, given_by_density
 from ..positive.gamma import Gamma, GammaCoords
+from ..special.constants import LOG_2_PI
 from ..special.divergence import gamma_divergence
 from ..special.gamma import scaled_deviance
 from ..support import Support
 
 _GAMMA = Gamma()
-_LOG_2_PI = 1.8378770664093453
 
 
 @final
@@ -120,7 +120,7 @@ class NormalGamma(AbstractObservedFamily[NormalGammaCoords]):
         return NormalGammaCoords(first, -precision / 2, -first * mean / 2, jnp.log(precision) / 2)
 
     def _log_base_measure(self, x: tuple[Array, Array]) -> Array:
-        return -(jnp.log(x[1]) + _LOG_2_PI) / 2
+        return -(jnp.log(x[1]) + LOG_2_PI) / 2
 
     def _log_normalizer(self, coords: NormalGammaCoords) -> Array:
         return _log_normalizer(coords)
@@ -131,7 +131,7 @@ class NormalGamma(AbstractObservedFamily[NormalGammaCoords]):
     def _log_density(self, coords: NormalGammaCoords, x: tuple[Array, Array]) -> Array:
         # that of λ, and that of μ given λ
         (mean, precision), (location, gamma) = x, _split(coords)
-        normal = jnp.log(coords.quadratic) + jnp.log(precision) - _LOG_2_PI
+        normal = jnp.log(coords.quadratic) + jnp.log(precision) - LOG_2_PI
         fit = coords.quadratic * precision * (mean - location) ** 2
         return _GAMMA._log_density(gamma, precision) + (normal - fit) / 2
 
@@ -161,7 +161,7 @@ class NormalGamma(AbstractObservedFamily[NormalGammaCoords]):
 
     def _entropy(self, coords: NormalGammaCoords) -> Array:
         # that of λ, and on average that of μ given λ
-        normal = 1 + _LOG_2_PI - jnp.log(coords.quadratic) - self._mean_logarithm(coords)
+        normal = 1 + LOG_2_PI - jnp.log(coords.quadratic) - self._mean_logarithm(coords)
         return _GAMMA._entropy(_split(coords)[1]) + normal / 2
 
     def _mean_logarithm(self, coords: NormalGammaCoords) -> Array:

@@ -20,10 +20,9 @@ from ...geometry.points import Natural
 from ..matrices.inverse_wishart import InverseWishart
 from ..matrices.wishart import mean_of
 from ..observed import AbstractObservedFamily, given_by_density
+from ..special.constants import LOG_2_PI
 from ..support import Support
 from .normal_wishart import NormalWishart, NormalWishartCoords, check_usual, join_sums, split
-
-_LOG_2_PI = 1.8378770664093453
 
 
 @final
@@ -140,7 +139,7 @@ class NormalInverseWishart(AbstractObservedFamily[NormalWishartCoords]):
 
     def _log_base_measure(self, x: tuple[Array, Array]) -> Array:
         log_det = log_determinant(cholesky(x[1]))
-        return -(self.size + 2) / 2 * log_det - self.size / 2 * _LOG_2_PI
+        return -(self.size + 2) / 2 * log_det - self.size / 2 * LOG_2_PI
 
     def _log_normalizer(self, coords: NormalWishartCoords) -> Array:
         return self._of_precision._log_normalizer(coords)
@@ -153,7 +152,7 @@ class NormalInverseWishart(AbstractObservedFamily[NormalWishartCoords]):
         (mean, covariance), (location, wishart) = x, split(coords)
         _, inverse = factorize(covariance)
         residual = inverse @ (mean - location)
-        normal = self.size * (jnp.log(coords.quadratic) - _LOG_2_PI) + log_determinant(inverse)
+        normal = self.size * (jnp.log(coords.quadratic) - LOG_2_PI) + log_determinant(inverse)
         fit = coords.quadratic * jnp.dot(residual, residual)
         marginal = self._of_covariance._log_density_of_factor(wishart, inverse)
         return marginal + (normal - fit) / 2
@@ -168,7 +167,7 @@ class NormalInverseWishart(AbstractObservedFamily[NormalWishartCoords]):
 
     def _entropy(self, coords: NormalWishartCoords) -> Array:
         # that of Σ, and on average that of μ given Σ, with E log |Σ| = −E log |Λ|
-        normal = self.size * (1 + _LOG_2_PI - jnp.log(coords.quadratic))
+        normal = self.size * (1 + LOG_2_PI - jnp.log(coords.quadratic))
         wishart = split(coords)[1]
         mean_log = mean_of(wishart).log_determinant
         return self._of_covariance._entropy(wishart) + (normal - mean_log) / 2

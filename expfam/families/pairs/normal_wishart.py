@@ -22,10 +22,9 @@ from ...geometry.points import Natural, pairing
 from ...geometry.spaces import Euclidean, Symmetric
 from ..matrices.wishart import Wishart, WishartCoords, mean_of, scale_of
 from ..observed import AbstractObservedFamily, given_by_density
+from ..special.constants import LOG_2_PI
 from ..special.divergence import normal_wishart_divergence
 from ..support import Support
-
-_LOG_2_PI = 1.8378770664093453
 
 
 @final
@@ -151,7 +150,7 @@ class NormalWishart(AbstractObservedFamily[NormalWishartCoords]):
         return NormalWishartCoords(first, -precision / 2, -jnp.dot(first, mean) / 2, log_det / 2)
 
     def _log_base_measure(self, x: tuple[Array, Array]) -> Array:
-        return -self.size / 2 * (log_determinant(cholesky(x[1])) + _LOG_2_PI)
+        return -self.size / 2 * (log_determinant(cholesky(x[1])) + LOG_2_PI)
 
     def _log_normalizer(self, coords: NormalWishartCoords) -> Array:
         return _log_normalizer(coords)
@@ -164,7 +163,7 @@ class NormalWishart(AbstractObservedFamily[NormalWishartCoords]):
         (mean, precision), (location, wishart) = x, split(coords)
         lower = reverse_cholesky(precision)
         residual = lower @ (mean - location)
-        normal = self.size * (jnp.log(coords.quadratic) - _LOG_2_PI) + log_determinant(lower)
+        normal = self.size * (jnp.log(coords.quadratic) - LOG_2_PI) + log_determinant(lower)
         fit = coords.quadratic * jnp.dot(residual, residual)
         marginal = self._of_precision._log_density_of_factor(wishart, lower)
         return marginal + (normal - fit) / 2
@@ -203,7 +202,7 @@ class NormalWishart(AbstractObservedFamily[NormalWishartCoords]):
 
     def _entropy(self, coords: NormalWishartCoords) -> Array:
         # that of Λ, and on average that of μ given Λ
-        normal = self.size * (1 + _LOG_2_PI - jnp.log(coords.quadratic))
+        normal = self.size * (1 + LOG_2_PI - jnp.log(coords.quadratic))
         wishart = split(coords)[1]
         mean_log = mean_of(wishart).log_determinant
         return self._of_precision._entropy(wishart) + (normal - mean_log) / 2

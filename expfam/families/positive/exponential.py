@@ -11,7 +11,7 @@ from ...geometry.points import Natural
 from ...geometry.spaces import Euclidean
 from ..conjugacy.rate import Rate
 from ..observed import AbstractObservedFamily, estimate_from_average
-from ..special.gamma import EULER
+from ..special.constants import EULER
 from ..support import Support
 
 

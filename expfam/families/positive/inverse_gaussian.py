@@ -12,10 +12,9 @@ from ...geometry.points import Natural
 from ...geometry.spaces import Euclidean
 from ..conjugacy.integrals import PassageTimes
 from ..observed import AbstractObservedFamily
+from ..special.constants import LOG_2_PI
 from ..special.gamma import scaled_deviance, scaled_exp1
 from ..support import Support
-
-_HALF_LOG_2_PI = 0.9189385332046727
 
 
 @final
@@ -93,7 +92,7 @@ class InverseGaussian(AbstractObservedFamily[InverseGaussianCoords]):
         return InverseGaussianCoords(x, 1 / x)
 
     def _log_base_measure(self, x: Array) -> Array:
-        return -1.5 * jnp.log(x) - jnp.asarray(_HALF_LOG_2_PI, x.dtype)
+        return -1.5 * jnp.log(x) - jnp.asarray(LOG_2_PI / 2, x.dtype)
 
     def _log_normalizer(self, coords: InverseGaussianCoords) -> Array:
         return _log_normalizer(coords)
@@ -125,7 +124,7 @@ class InverseGaussian(AbstractObservedFamily[InverseGaussianCoords]):
     def _entropy(self, coords: InverseGaussianCoords) -> Array:
         # ½ − ½ log λ + ½ log 2π + 3/2 E log x
         _, shape = _mean_shape(coords)
-        constant = 0.5 + _HALF_LOG_2_PI
+        constant = 0.5 + LOG_2_PI / 2
         return constant - 0.5 * jnp.log(shape) + 1.5 * self._mean_logarithm(coords)
 
     def _mean_logarithm(self, coords: InverseGaussianCoords) -> Array:

@@ -15,9 +15,8 @@ from ..compiled import sum_over_rows
 from ..conjugacy.location_scale import Location, LocationScale
 from ..frame import Frame, rescale
 from ..observed import AbstractObservedFamily
+from ..special.constants import LOG_2_PI
 from ..support import Support
-
-_LOG_2_PI = 1.8378770664093453
 
 
 @final
@@ -151,7 +150,7 @@ class Normal(AbstractObservedFamily[NormalCoords]):
     def _log_base_measure(self, x: Array) -> Array:
         u = self._enter(x)
         gaussian = 0.0 if self.structure.space(self.size) is not None else -0.5 * jnp.dot(u, u)
-        return gaussian - 0.5 * self.size * jnp.asarray(_LOG_2_PI, u.dtype) - self._log_volume
+        return gaussian - 0.5 * self.size * jnp.asarray(LOG_2_PI, u.dtype) - self._log_volume
 
     def _log_normalizer(self, coords: NormalCoords) -> Array:
         return _log_normalizer(self.structure, coords)
@@ -238,7 +237,7 @@ class Normal(AbstractObservedFamily[NormalCoords]):
 
     def _entropy(self, coords: NormalCoords) -> Array:
         log_det = self.structure.log_det(self.structure.factor(coords.second), self.size)
-        return jnp.asarray(0.5 * self.size * (1 + _LOG_2_PI), coords.first.dtype) - log_det
+        return jnp.asarray(0.5 * self.size * (1 + LOG_2_PI), coords.first.dtype) - log_det
 
     def _in_domain(self, coords: NormalCoords) -> Bool[Array, ""]:
         # Finite, and of a positive definite precision.
@@ -343,7 +342,7 @@ def _log_density(
     factor, inverse = structure.factors(coords.second)
     whitened = structure.apply(inverse, coords.first)
     residual = structure.residual(factor, x, whitened)
-    constant = jnp.asarray(0.5 * dim * _LOG_2_PI, x.dtype)
+    constant = jnp.asarray(0.5 * dim * LOG_2_PI, x.dtype)
     return structure.log_det(factor, dim) - 0.5 * jnp.dot(residual, residual) - constant
 
 

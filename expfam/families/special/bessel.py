@@ -21,7 +21,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-_HALF_LOG_2_PI = 0.9189385332046727
+from .constants import LOG_2_PI
+
 _ORDER = 30
 _TERMS = 10
 _FAR = 100.0
@@ -121,7 +122,7 @@ def _polynomial(coefficients: np.ndarray, p: Array) -> Float[Array, "3"]:
 
 def _stirling(order: float) -> float:
     # δ(V) = log Γ(V + 1) − (V + ½) log V + V − ½ log 2π
-    return math.lgamma(order + 1) - (order + 0.5) * math.log(order) + order - _HALF_LOG_2_PI
+    return math.lgamma(order + 1) - (order + 0.5) * math.log(order) + order - LOG_2_PI / 2
 
 
 def _root(square: Array) -> Array:

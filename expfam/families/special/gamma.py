@@ -10,9 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-_HALF_LOG_2_PI = 0.9189385332046727
+from .constants import EULER, LOG_2_PI
+
 _STEPS = 10
-EULER = 0.5772156649015329
 # log 2 with 10 binary places, and the rest
 _SHORT_LOG_2, _REST_LOG_2 = 710 / 1024, -0.000212194440054690582767879
 
@@ -57,7 +57,7 @@ def log_gamma(x: Array) -> Array:
     """log Γ(x) for x > 0, with its relative precision also near its zeros at 1 and 2."""
     # 1. x ≥ 10: Stirling's series.
     large = jnp.maximum(x, _STEPS)
-    series = (large - 0.5) * jnp.log(large) - large + _HALF_LOG_2_PI + _stirling(large)
+    series = (large - 0.5) * jnp.log(large) - large + LOG_2_PI / 2 + _stirling(large)
     # 2. x < 10 is m + z with m whole and |z| ≤ ½, and about 2 there is the Taylor series
     #    log Γ(2 + z) = (1 − γ) z + Σ_k (ζ(k) − 1)(−z)ᵏ/k.
     y = jnp.minimum(x, _STEPS)
@@ -131,7 +131,7 @@ def trigamma_rest(x: Array) -> Array:
 def factorial_remainder(x: Array) -> Array:
     """log Γ(x + 1) − (x log x − x) for x ≥ 0: what Stirling's main term leaves over."""
     large = jnp.maximum(x, _STEPS)
-    series = _HALF_LOG_2_PI + 0.5 * jnp.log(large) + _stirling(large)
+    series = LOG_2_PI / 2 + 0.5 * jnp.log(large) + _stirling(large)
     low = jnp.minimum(x, _STEPS)
     safe = jnp.where(low > 0, low, 1)
     direct = log_gamma(low + 1) - jnp.where(low > 0, low * jnp.log(safe) - low, 0)
