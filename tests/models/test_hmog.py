@@ -516,8 +516,9 @@ def test_factorizations_of_the_em_step(name):
     for _, shape in found:
         assert len(shape) == 2, found
     if name.startswith("analytic"):
-        # Posterior, prior and scores of the present point, M-step and its check, whitening.
-        assert 2 * K <= found["potrf", (D, D)] <= 6 * K + 2
+        # Of each cluster three for densities and E-step (posterior, prior, scores), two for the
+        # M-step, one for its check; and two for whitening and the regression on y.
+        assert found["potrf", (D, D)] == 6 * K + 2
 
 
 def test_factorizations_of_the_gradient():
