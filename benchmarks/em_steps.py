@@ -4,8 +4,8 @@ Prints, for each model and precision, milliseconds per step of this library, of 
 a batched JAX program written for that one model, with the mean log-likelihood that each has after
 the steps: the ratios mean something only where these agree. All run by turns in one process; times
 are medians. Also prints the time of the first call, which compiles. `--gmmx` adds gmmx, another
-library in JAX, where it is installed (it takes gigabytes, and minutes); `--json` writes the same to
-a file.
+library in JAX, in float32, where it is installed (it takes gigabytes, and minutes; float64 it does
+not take); `--json` writes the same to a file.
 
     python benchmarks/em_steps.py [--rows 100000] [--steps 10] [--rounds 5] [--gmmx] [--json FILE]
 """
@@ -202,7 +202,7 @@ def by_gmmx(state: Any, xs: Any, steps: int) -> tuple[Callable[[], Any], float]:
     start = GaussianMixtureModelJax.from_squeezed(means, covariances, weights)
     fitter = EMFitter(max_iter=steps, tol=0.0, reg_covar=0.0)
     end = fitter.fit(xs, start).gmm
-    return lambda: fitter.fit(xs, start), float(jnp.mean(end.score(xs)))
+    return lambda: jax.block_until_ready(fitter.fit(xs, start)), float(jnp.mean(end.score(xs)))
 
 
 def mixtures(
@@ -323,7 +323,7 @@ def main() -> None:
         wider = low_rank(n // 5, 100, 10, 10).astype(dtype)
         cases: dict[str, Callable[[], Any]] = {
             f"mixture {kind} N={n} D=20 K=10": lambda kind=kind, mixed=mixed: mixtures(
-                mixed, 10, steps, rounds, kind, options.gmmx
+                mixed, 10, steps, rounds, kind, options.gmmx and mixed.dtype == np.float32
             )
             for kind in ("full", "diag", "spherical", "tied")
         }
