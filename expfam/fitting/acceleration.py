@@ -1,12 +1,14 @@
-"""Anderson acceleration of EM, with a safeguard that keeps it monotone.
+"""Quasi-Newton acceleration of EM, with a safeguard that keeps it monotone.
 
-Every step evaluates the EM map g once, at a candidate; the E-step gives the objective there for
-nothing. The next candidate combines the steps before (Anderson 1965; for EM: Henderson & Varadhan
-2019). In free parameters u, with residuals r = g(u) − u and differences ΔU, ΔR of the last m steps,
+Every step is one E-step, at a candidate. It gives the objective there, the EM step r, and without a
+further look at the rows the gradient g of the objective, which in natural coordinates is the mean
+of ∇ψ(θ | x) minus ∇ψ(θ). The EM step is that gradient in the metric M of the complete data. A BFGS
+method that starts from this metric (Jamshidian & Jennrich 1997, QN2) and remembers m steps (Nocedal
+1980) starts as EM and learns what EM lacks, all in free parameters u. It applies M⁻¹ to sums of
+gradients only, which gives the same sums of EM steps: M⁻¹g = r, M⁻¹Δg = Δr.
 
-    u' = u + r − (ΔU + ΔR) γ,   γ = argmin ‖r − ΔR γ‖² + λ‖γ‖²
-
-A candidate with a smaller objective is dropped for the plain EM step from the last point kept.
+A candidate with a smaller objective is dropped for the plain EM step from the last point kept, and
+the memory is cleared.
 """
 
 from collections.abc import Callable
@@ -16,12 +18,48 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float
 
+from ..families import compiled
 from ..families.base import AbstractExponentialFamily
-from ..geometry.linalg import factorize
 
-Map = Callable[[Any], tuple[Any, Float[Array, ""], Bool[Array, ""]]]
+ExpectationStep = Callable[[Any], tuple[Float[Array, ""], Any, Any]]
+
+
+@final
+class Point(eqx.Module):
+    """A point that was looked at.
+
+    Attributes:
+        coords: its natural coordinates.
+        image: those of the EM step from there.
+        objective: the objective there.
+        free: its free parameters u.
+        slope: the gradient g of the objective in free parameters.
+        step: the EM step r in free parameters.
+    """
+
+    coords: Any
+    image: Any
+    objective: Float[Array, ""]
+    free: Float[Array, " dim"]
+    slope: Float[Array, " dim"]
+    step: Float[Array, " dim"]
+
+
+@final
+class Changes(eqx.Module):
+    """What changed in the last steps, the newest first; rows of zeros stand for none.
+
+    Attributes:
+        moves: changes Δu of the points kept.
+        falls: of their gradients, −Δg.
+        lags: of their EM steps, −Δr.
+    """
+
+    moves: Float[Array, "m dim"]
+    falls: Float[Array, "m dim"]
+    lags: Float[Array, "m dim"]
 
 
 @final
@@ -29,83 +67,129 @@ class Memory(eqx.Module):
     """The state of accelerated EM.
 
     Attributes:
-        candidate: coordinates to be evaluated next.
-        kept: coordinates of the last point kept.
-        image: the EM step from there.
-        objective: the objective there.
-        point: its free parameters.
-        residual: of the EM step from there, in free parameters.
-        moves: differences ΔU of the points kept, a ring of m rows.
-        bends: differences ΔR of their residuals.
-        count: number of points kept since the memory was cleared.
+        candidate: coordinates to be looked at next.
+        kept: the last point kept.
+        changes: those of the last steps.
     """
 
     candidate: Any
-    kept: Any
-    image: Any
-    objective: Float[Array, ""]
-    point: Float[Array, " dim"]
-    residual: Float[Array, " dim"]
-    moves: Float[Array, "m dim"]
-    bends: Float[Array, "m dim"]
-    count: Int[Array, ""]
+    kept: Point
+    changes: Changes
 
 
 def begin(model: AbstractExponentialFamily, coords: Any, memory: int) -> Memory:
     """The memory at the start: nothing is known of the objective."""
-    point, _ = ravel_pytree(model._to_unconstrained(coords))
-    empty = jnp.zeros((memory, point.shape[0]), point.dtype)
-    unknown = jnp.full((), -jnp.inf, point.dtype)
-    nothing, none = jnp.zeros_like(point), jnp.zeros((), int)
-    return Memory(coords, coords, coords, unknown, point, nothing, empty, empty, none)
+    free, _ = ravel_pytree(model._to_unconstrained(coords))
+    nothing, none = jnp.zeros_like(free), jnp.zeros((memory, free.shape[0]), free.dtype)
+    unknown = jnp.full((), -jnp.inf, free.dtype)
+    kept = Point(coords, coords, unknown, free, nothing, nothing)
+    return Memory(coords, kept, Changes(none, none, none))
 
 
 def accelerate(
-    model: AbstractExponentialFamily, memory: Memory, evaluate: Map
+    model: AbstractExponentialFamily, memory: Memory, prior: Any, e_step: ExpectationStep
 ) -> tuple[Memory, Memory, Bool[Array, ""]]:
-    """One step: evaluate the candidate, keep or drop it, and propose the next.
+    """One step: look at the candidate, keep or drop it, and propose the next.
+
+    Args:
+        model: the model.
+        memory: the state before the step.
+        prior: a conjugate prior, or `None`.
+        e_step: gives the means over rows of log p(x) and of ∇ψ(θ | x), and the weight of all rows.
 
     Returns:
-        The memory with what was kept, the same with the next candidate, and whether the candidate
-        was kept.
+        The memory with what was kept, the same with the next candidate, and whether the objective
+        tells how far the fit is: it does not where a candidate was dropped, unless it was a plain
+        EM step, which falls by no more than rounding.
     """
-    image, objective, valid = evaluate(memory.candidate)
-    slack = 8 * jnp.finfo(objective.dtype).eps * jnp.maximum(jnp.abs(memory.objective), 1)
-    first = memory.objective == -jnp.inf
-    good = first | (valid & (objective >= memory.objective - slack))
-    point, restore = ravel_pytree(model._to_unconstrained(memory.candidate))
-    residual = ravel_pytree(model._to_unconstrained(image))[0] - point
-
+    found, valid = _look(model, memory.candidate, prior, e_step)
+    kept, changes = memory.kept, memory.changes
+    slack = 8 * jnp.finfo(found.objective.dtype).eps * jnp.maximum(jnp.abs(kept.objective), 1)
+    first = kept.objective == -jnp.inf
+    plain = ~first & ~jnp.any(changes.moves)
+    good = first | (valid & (found.objective >= kept.objective - slack))
     # The first point has none before it to differ from.
-    count = jnp.where(good, memory.count + 1, 0)
-    slot = jnp.maximum(memory.count - 1, 0) % memory.moves.shape[0]
-    new = good & (memory.count > 0)
-    moves = _record(memory.moves, slot, point - memory.point, new)
-    bends = _record(memory.bends, slot, residual - memory.residual, new)
-    # A memory that was cleared starts over with zeros, which combine to nothing.
-    moves, bends = (jnp.where(good, rows, 0) for rows in (moves, bends))
+    changes = _choose(first, changes, _record(changes, kept, found))
+    # A memory that was cleared starts over with zeros, which change nothing.
+    changes = jax.tree.map(lambda rows: jnp.where(good, rows, 0), changes)
+    kept = _choose(good, found, kept)
+    present = Memory(kept.coords, kept, changes)
+    _, restore = ravel_pytree(model._to_unconstrained(kept.coords))
+    following = model._from_unconstrained(restore(kept.free + _direction(kept, changes)))
+    candidate = _choose(jnp.any(changes.moves), following, kept.image)
+    return present, Memory(candidate, kept, changes), good | plain
 
-    kept, image = _choose(good, (memory.candidate, image), (memory.kept, memory.image))
-    point, residual, objective = _choose(
-        good, (point, residual, objective), (memory.point, memory.residual, memory.objective)
+
+def _look(
+    model: AbstractExponentialFamily, coords: Any, prior: Any, e_step: ExpectationStep
+) -> tuple[Point, Bool[Array, ""]]:
+    value, means, total = e_step(coords)
+    image, objective, valid = model._em_step_from(coords, value, means, total, prior)
+    free, restore = ravel_pytree(model._to_unconstrained(coords))
+
+    def rest(free: Array) -> Array:
+        # the objective but for the mean of ψ(θ | x), of which `means` is the gradient
+        coords = model._from_unconstrained(restore(free))
+        linear = jax.tree.map(lambda a, b: jnp.sum(a * b), coords, means)
+        given = jax.tree.reduce(jnp.add, linear)
+        return (
+            given - model._log_normalizer(coords) + compiled.log_prior(prior, model, coords, total)
+        )
+
+    slope = jax.grad(rest)(free)
+    step = ravel_pytree(model._to_unconstrained(image))[0] - free
+    return Point(coords, image, objective, free, slope, step), valid
+
+
+def _record(changes: Changes, before: Point, after: Point) -> Changes:
+    move, fall, lag = (
+        after.free - before.free,
+        before.slope - after.slope,
+        before.step - after.step,
     )
-    present = Memory(kept, kept, image, objective, point, residual, moves, bends, count)
-    following = restore(point + residual - _combine(moves, bends, residual))
-    candidate = _choose(count > 1, model._from_unconstrained(following), image)
-    return present, eqx.tree_at(lambda m: m.candidate, present, candidate), good
+    longer = Changes(
+        _push(changes.moves, move), _push(changes.falls, fall), _push(changes.lags, lag)
+    )
+    # Only where the objective is concave along the move, so that the metric stays positive.
+    least = jnp.finfo(move.dtype).eps * jnp.linalg.norm(move) * jnp.linalg.norm(fall)
+    return _choose(jnp.dot(move, fall) > least, longer, changes)
 
 
-def _combine(moves: Array, bends: Array, residual: Array) -> Float[Array, " dim"]:
-    gram = bends @ bends.T
-    ridge = jnp.finfo(gram.dtype).eps ** 0.75 * jnp.trace(gram)
-    safe = jnp.where(ridge > 0, ridge, 1)
-    _, inverse = factorize(gram + safe * jnp.eye(gram.shape[0], dtype=gram.dtype))
-    weights = inverse.T @ (inverse @ (bends @ residual))
-    return weights @ (moves + bends)
+def _push(rows: Array, row: Array) -> Float[Array, "m dim"]:
+    return jnp.concatenate([row[None], rows[:-1]])
 
 
-def _record(rows: Array, slot: Array, row: Array, new: Array) -> Array:
-    return jnp.where(new, rows.at[slot].set(row), rows)
+def _direction(kept: Point, changes: Changes) -> Float[Array, " dim"]:
+    # The two loops of Nocedal (1980), with the EM step in place of a scaled gradient.
+    def back(carry: Any, change: Any) -> Any:
+        (slope, step), (move, fall, lag, curvature) = carry, change
+        weight = _over(jnp.dot(move, slope), curvature)
+        return (slope - weight * fall, step - weight * lag), weight
+
+    def forth(direction: Array, change: Any) -> Any:
+        move, fall, curvature, weight = change
+        excess = weight - _over(jnp.dot(fall, direction), curvature)
+        return direction + excess * move, None
+
+    moves, falls, lags = changes.moves, changes.falls, changes.lags
+    curvatures = jnp.sum(moves * falls, axis=1)
+    start = kept.slope, kept.step
+    (_, step), weights = jax.lax.scan(back, start, (moves, falls, lags, curvatures))
+    pairs = moves, falls, curvatures, weights
+    direction, _ = jax.lax.scan(forth, _stretch(changes) * step, pairs, reverse=True)
+    return jnp.where(jnp.dot(direction, kept.slope) > 0, direction, kept.step)
+
+
+def _stretch(changes: Changes) -> Float[Array, ""]:
+    # EM steps are too short. The last move was longer than EM's in ratio ΔuᵀΔg / ΔgᵀM⁻¹Δg; half way
+    # between 1 and that, on a scale of logarithms, proved best.
+    move, fall, lag = (rows[0] for rows in (changes.moves, changes.falls, changes.lags))
+    ratio = jnp.dot(move, fall) / jnp.dot(fall, lag)
+    return jnp.where((ratio > 0) & jnp.isfinite(ratio), jnp.sqrt(ratio), 1)
+
+
+def _over(value: Array, curvature: Array) -> Float[Array, ""]:
+    return jnp.where(curvature > 0, value / jnp.where(curvature > 0, curvature, 1), 0)
 
 
 def _choose(condition: Array, new: Any, old: Any) -> Any:
