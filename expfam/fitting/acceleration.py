@@ -11,7 +11,6 @@ A candidate with a smaller objective is dropped for the plain EM step from the l
 the memory is cleared.
 """
 
-from collections.abc import Callable
 from typing import Any, final
 
 import equinox as eqx
@@ -22,8 +21,6 @@ from jaxtyping import Array, Bool, Float
 
 from ..families import compiled
 from ..families.base import AbstractExponentialFamily
-
-ExpectationStep = Callable[[Any], tuple[Float[Array, ""], Any, Any]]
 
 
 @final
@@ -87,22 +84,29 @@ def begin(model: AbstractExponentialFamily, coords: Any, memory: int) -> Memory:
 
 
 def accelerate(
-    model: AbstractExponentialFamily, memory: Memory, prior: Any, e_step: ExpectationStep
+    model: AbstractExponentialFamily,
+    memory: Memory,
+    value: Float[Array, ""],
+    means: Any,
+    total: Any,
+    prior: Any,
 ) -> tuple[Memory, Memory, Bool[Array, ""]]:
     """One step: look at the candidate, keep or drop it, and propose the next.
 
     Args:
         model: the model.
         memory: the state before the step.
+        value: mean over rows of log p(x), at the candidate.
+        means: mean over rows of ∇ψ(θ | x) there.
+        total: weight of all rows.
         prior: a conjugate prior, or `None`.
-        e_step: gives the means over rows of log p(x) and of ∇ψ(θ | x), and the weight of all rows.
 
     Returns:
         The memory with what was kept, the same with the next candidate, and whether the objective
         tells how far the fit is: it does not where a candidate was dropped, unless it was a plain
         EM step, which falls by no more than rounding.
     """
-    found, valid = _look(model, memory.candidate, prior, e_step)
+    found, valid = _look(model, memory.candidate, value, means, total, prior)
     kept, changes = memory.kept, memory.changes
     slack = 8 * jnp.finfo(found.objective.dtype).eps * jnp.maximum(jnp.abs(kept.objective), 1)
     first = kept.objective == -jnp.inf
@@ -121,9 +125,13 @@ def accelerate(
 
 
 def _look(
-    model: AbstractExponentialFamily, coords: Any, prior: Any, e_step: ExpectationStep
+    model: AbstractExponentialFamily,
+    coords: Any,
+    value: Float[Array, ""],
+    means: Any,
+    total: Any,
+    prior: Any,
 ) -> tuple[Point, Bool[Array, ""]]:
-    value, means, total = e_step(coords)
     image, objective, valid = model._em_step_from(coords, value, means, total, prior)
     free, restore = ravel_pytree(model._to_unconstrained(coords))
 

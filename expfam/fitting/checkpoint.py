@@ -26,14 +26,14 @@ class Position(eqx.Module):
     """Where a fit of blocks is: everything that is needed to go on from there.
 
     Attributes:
-        coords: natural coordinates.
+        state: what the method goes on from: natural coordinates, and of accelerated EM its memory.
         sums: averages of the pass under way; of stepwise EM, those over all blocks.
         step: number of steps done.
         block: number of blocks of this pass read.
         trace: objectives so far.
     """
 
-    coords: Any
+    state: Any
     sums: Sums
     step: int
     block: int
@@ -68,7 +68,7 @@ class Checkpoint:
         self.position = start
         if self.path is None or not self.path.exists():
             return start
-        leaves, treedef = jax.tree.flatten((start.coords, start.sums))
+        leaves, treedef = jax.tree.flatten((start.state, start.sums))
         with np.load(self.path) as saved:
             stored = [saved[f"leaf{i}"] for i in range(len(leaves)) if f"leaf{i}" in saved]
             same = str(saved["label"]) == self.label and [a.shape for a in stored] == [
@@ -80,9 +80,9 @@ class Checkpoint:
                     f"this one is {self.label}; delete the file, or give another path."
                 )
             arrays = [jnp.asarray(a, b.dtype) for a, b in zip(stored, leaves, strict=True)]
-            coords, sums = jax.tree.unflatten(treedef, arrays)
+            state, sums = jax.tree.unflatten(treedef, arrays)
             step, block = int(saved["step"]), int(saved["block"])
-            return Position(coords, sums, step, block, saved["trace"].tolist())
+            return Position(state, sums, step, block, saved["trace"].tolist())
 
     def keep(self, position: Position) -> None:
         """Remember a position, and save it if it is time."""
@@ -90,7 +90,7 @@ class Checkpoint:
         self.calls += 1
         if self.path is None or self.calls % self.every:
             return
-        leaves = jax.tree.leaves((position.coords, position.sums))
+        leaves = jax.tree.leaves((position.state, position.sums))
         arrays: Any = {f"leaf{i}": np.asarray(leaf) for i, leaf in enumerate(leaves)}
         unfinished = self.path.with_name(self.path.name + ".part")
         with unfinished.open("wb") as file:

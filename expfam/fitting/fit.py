@@ -142,10 +142,10 @@ def _fit_blocks(
     checkpoint: Any,
     every: int,
 ) -> Fit:
-    if not isinstance(method, (EM, StepwiseEM)) or getattr(method, "acceleration", 0):
+    if not isinstance(method, (EM, StepwiseEM)):
         raise TypeError(
-            "fit: `method` must be expfam.EM() without acceleration, or expfam.StepwiseEM(), where "
-            f"`xs` comes in blocks, but is {method!r}."
+            "fit: `method` must be expfam.EM() or expfam.StepwiseEM() where `xs` comes in blocks, "
+            f"but is {method!r}."
         )
     if weights is not None:
         raise ValueError("fit: `weights` must be left out where `xs` comes in blocks.")

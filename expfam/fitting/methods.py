@@ -130,15 +130,38 @@ class EM(AbstractMethod):
         key: Key[Array, ""],
     ) -> Step:
         """One EM step."""
+        coords = self.point(state)
+        value, means = model._density_and_expectation(coords, xs, weights, self.block_size)
+        total = compiled.total_weight(xs, weights)
+        return self.advance(model, state, value, means, total, prior)
+
+    def point(self, state: Any) -> Any:
+        """The coordinates of a state at which the E-step is made."""
+        return state if self.acceleration == 0 else state.candidate
+
+    def advance(
+        self,
+        model: AbstractExponentialFamily,
+        state: Any,
+        value: Float[Array, ""],
+        means: Any,
+        total: Any,
+        prior: Any,
+    ) -> Step:
+        """The rest of a step, without rows.
+
+        Args:
+            model: the model.
+            state: the state before the step.
+            value: mean over rows of log p(x), at the `point` of the state.
+            means: mean over rows of ∇ψ(θ | x) there.
+            total: weight of all rows.
+            prior: a conjugate prior, or `None`.
+        """
         if self.acceleration == 0:
-            following, objective, valid = model._em_step(state, xs, weights, prior, self.block_size)
+            following, objective, valid = model._em_step_from(state, value, means, total, prior)
             return Step(state, following, objective, valid)
-
-        def e_step(coords: Any) -> tuple[Array, Any, Any]:
-            averages = model._density_and_expectation(coords, xs, weights, self.block_size)
-            return *averages, compiled.total_weight(xs, weights)
-
-        present, following, comparable = accelerate(model, state, prior, e_step)
+        present, following, comparable = accelerate(model, state, value, means, total, prior)
         valid = model._in_domain(present.kept.image)
         return Step(present, following, present.kept.objective, valid, comparable)
 

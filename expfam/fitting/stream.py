@@ -16,7 +16,7 @@ from ..geometry.points import Natural
 from ..priors.conjugate import check_prior
 from .blocks import checked, head, reader
 from .checkpoint import Checkpoint, Position, Sums
-from .methods import EM, StepwiseEM
+from .methods import EM, Step, StepwiseEM
 from .result import Fit, Status
 from .standardize import change_frame, change_frame_of_prior, in_frame_of
 
@@ -69,7 +69,7 @@ def fit_blocks(
         position, status = checkpoint.position, Status.INTERRUPTED
     values = jnp.asarray(position.trace)
     return Fit(
-        params=Natural(change_frame(inner, model, position.coords)),
+        params=Natural(change_frame(inner, model, _coords(inner, method, position.state))),
         log_likelihoods=values,
         steps=position.step,
         converged=status is Status.CONVERGED,
@@ -115,24 +115,25 @@ def _run_em(
     checkpoint: Checkpoint,
 ) -> tuple[Position, Status]:
     """Exact EM: every step reads all blocks and adds up their statistics."""
-    position = checkpoint.restore(Position(coords, _empty(coords), 0, 0, []))
+    start = Position(method.init(model, coords), _empty(coords), 0, 0, [])
+    position = checkpoint.restore(start)
     while True:
-        sums = position.sums
+        sums, coords = position.sums, method.point(position.state)
         for i, xs, _ in checked(model, read(), position.block):
-            added = _add(model, position.coords, sums, xs)
+            added = _add(model, coords, sums, xs)
             # While a block is summed up, the next is read, but no more.
             jax.block_until_ready(sums)
             sums = added
-            checkpoint.keep(Position(position.coords, sums, position.step, i + 1, position.trace))
-        following, objective, valid = _finish(model, position.coords, sums, prior)
-        trace = [*position.trace, float(objective)]
-        status = _judge(trace, bool(valid), method)
+            checkpoint.keep(replace(position, sums=sums, block=i + 1))
+        step = _finish(model, method, position.state, sums, prior)
+        trace = [*position.trace, float(step.objective)]
+        status = _judge(trace, step, method)
         if bar is not None:
             bar.update(1)
             bar.set_postfix(log_likelihood=f"{trace[-1]:.4f}")
         if status is not None:
-            return replace(position, trace=trace), status
-        position = Position(following, _empty(coords), position.step + 1, 0, trace)
+            return replace(position, state=step.present, trace=trace), status
+        position = Position(step.following, _empty(coords), position.step + 1, 0, trace)
 
 
 def _run_stepwise(
@@ -157,7 +158,7 @@ def _run_stepwise(
                 continue
             rate = (position.step + 1 + method.delay) ** -method.decay
             following, sums, objective, valid = _stepwise(
-                model, position.coords, position.sums, xs, rate, float(n), prior
+                model, position.state, position.sums, xs, rate, float(n), prior
             )
             trace = [*position.trace, float(objective)]
             if not (np.isfinite(trace[-1]) and bool(valid)):
@@ -194,11 +195,8 @@ def _add_piece(model: Any, coords: Any, sums: Sums, xs: Any, weights: Array) -> 
 
 
 @jax.jit
-def _finish(model: Any, coords: Any, sums: Sums, prior: Any) -> tuple[Any, Array, Array]:
-    following, objective, valid = model._em_step_from(
-        coords, sums.value, sums.means, sums.count, prior
-    )
-    return following, objective, valid
+def _finish(model: Any, method: EM, state: Any, sums: Sums, prior: Any) -> Step:
+    return method.advance(model, state, sums.value, sums.means, sums.count, prior)
 
 
 @jax.jit
@@ -221,13 +219,17 @@ def _stepwise(
     return _blend(model, coords, sums, new, jnp.asarray(rate, new.count.dtype), prior)
 
 
-def _judge(trace: list[float], valid: bool, method: EM) -> Status | None:
+def _judge(trace: list[float], step: Step, method: EM) -> Status | None:
     if not np.isfinite(trace[-1]):
         return Status.NOT_FINITE
-    if method.tolerance is not None and len(trace) > 1:
+    if method.tolerance is not None and len(trace) > 1 and step.comparable:
         settled = method.tolerance * max(abs(trace[-1]), 1)
         if abs(trace[-1] - trace[-2]) <= settled:
             return Status.CONVERGED
     if len(trace) > method.max_steps:
         return Status.STEPS_TAKEN
-    return None if valid else Status.DEGENERATE
+    return None if step.valid else Status.DEGENERATE
+
+
+def _coords(model: Any, method: EM | StepwiseEM, state: Any) -> Any:
+    return method.coords(model, state) if isinstance(method, EM) else state

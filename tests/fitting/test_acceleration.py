@@ -61,11 +61,12 @@ def test_slopes_are_derivatives_of_the_objective(name, prior, weighted):
     weights = jnp.asarray(RNG.uniform(size=len(xs))) if weighted else None
     total = len(xs) if weights is None else weights.sum()
 
-    def e_step(coords):
-        return *model._density_and_expectation(coords, xs, weights), total
+    @jax.jit
+    def first_step(coords):
+        averages = model._density_and_expectation(coords, xs, weights)
+        return accelerate(model, begin(model, coords, 3), *averages, total, belief)
 
-    memory = begin(model, params.coords, 3)
-    present, _, _ = jax.jit(lambda memory: accelerate(model, memory, belief, e_step))(memory)
+    present, _, _ = first_step(params.coords)
     free, restore = ravel_pytree(model._to_unconstrained(params.coords))
 
     def objective(free):
