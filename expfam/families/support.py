@@ -259,6 +259,19 @@ def check_weights(weights: Any, n: int, dtype: Any, owner: str) -> Array | None:
     return require(array, _known(_are_weights, array), message)
 
 
+def _as_jax(array: Any) -> Array:
+    # What is mapped from a file that is only read stays as it is: on a CPU it need not be copied.
+    return jax.device_put(array) if _is_mapped_for_reading(array) else jnp.asarray(array)
+
+
+def _is_mapped_for_reading(array: Any) -> bool:
+    while isinstance(array, np.ndarray):
+        if isinstance(array, np.memmap):
+            return array.mode == "r"
+        array = array.base
+    return False
+
+
 def _check_leaf(array: Any, support: Support, owner: str, argument: str) -> Array:
     array = array if hasattr(array, "dtype") else np.asarray(array)
     came = array.shape
@@ -275,7 +288,7 @@ def _check_leaf(array: Any, support: Support, owner: str, argument: str) -> Arra
         )
     if not (jnp.issubdtype(dtype, jnp.number) or dtype == np.bool_):
         raise TypeError(f"{owner}: `{argument}` must be numbers, but has type {dtype}.")
-    given, array = array, with_automatic_axes(jnp.asarray(array))
+    given, array = array, with_automatic_axes(_as_jax(array))
     if array.dtype == np.bool_:
         array = array.astype(int)
     # Where nothing was converted, what was given is looked at: nothing has to arrive before.

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import expfam as ef
+from expfam.families.support import check_rows
 from tests.registry import DIAGONAL
 
 pytestmark = pytest.mark.slow
@@ -42,6 +43,21 @@ def test_lists_functions_and_memory_maps_are_read(tmp_path):
     for fit in fits:
         assert fit.converged
         np.testing.assert_allclose(fit.log_likelihood, fits[0].log_likelihood, rtol=1e-9)
+
+
+@pytest.mark.skipif(jax.default_backend() != "cpu", reason="elsewhere rows must be copied")
+def test_blocks_of_a_file_that_is_only_read_are_not_copied(tmp_path):
+    np.save(tmp_path / "rows.npy", XS)
+    for mode, shared in (("r", True), ("r+", False), ("c", False)):
+        file = np.load(tmp_path / "rows.npy", mmap_mode=mode)
+        block = next(iter(ef.Blocks(file, 256)))
+        rows, n = check_rows(block, MIXTURE.observed_support, "test")
+        assert n == 256
+        np.testing.assert_array_equal(rows, XS[:256])
+        assert (rows.unsafe_buffer_pointer() == block.ctypes.data) == shared
+        if mode == "c":
+            block[0, 0] = -1.0
+            assert rows[0, 0] == XS[0, 0]
 
 
 def test_priors_and_restarts():
