@@ -241,8 +241,7 @@ class AbstractHarmonium(AbstractExponentialFamily[HarmoniumCoords]):
             checked = jax.tree.leaves((xs, weights))
             if any(isinstance(leaf, Tracer) for leaf in checked):
                 return self, xs, weights
-            with jax.ensure_compile_time_eval():
-                fewer = _fewer_rows(self, xs, weights)
+            fewer = _now(_fewer_rows, self, xs, weights)
             # Arrays of numpy may change, and those of another type were converted.
             if all(one is other for one, other in zip(leaves, checked, strict=True)):
                 _FEWER.keep(fewer, self, *leaves, how=structure)
@@ -382,6 +381,15 @@ def _conjugation(model: Any, likelihood: Any) -> Any:
 @jax.jit
 def _expectation(model: Any, coords: Any, xs: Any, weights: Array | None) -> Any:
     return model._expectation(coords, xs, weights)
+
+
+def _now(function: Any, *args: Any) -> Any:
+    # Computes while a program around it is traced. Only then: what is traced under
+    # `ensure_compile_time_eval` compiles every constant by itself, which takes seconds.
+    if not isinstance(jnp.zeros(()), Tracer):
+        return function(*args)
+    with jax.ensure_compile_time_eval():
+        return function(*args)
 
 
 @jax.jit
