@@ -30,6 +30,7 @@ class Point(eqx.Module):
     Attributes:
         coords: its natural coordinates.
         image: those of the EM step from there.
+        valid: whether these are valid.
         objective: the objective there.
         free: its free parameters u.
         slope: the gradient g of the objective in free parameters.
@@ -38,6 +39,7 @@ class Point(eqx.Module):
 
     coords: Any
     image: Any
+    valid: Bool[Array, ""]
     objective: Float[Array, ""]
     free: Float[Array, " dim"]
     slope: Float[Array, " dim"]
@@ -79,7 +81,7 @@ def begin(model: AbstractExponentialFamily, coords: Any, memory: int) -> Memory:
     free, _ = ravel_pytree(model._to_unconstrained(coords))
     nothing, none = jnp.zeros_like(free), jnp.zeros((memory, free.shape[0]), free.dtype)
     unknown = jnp.full((), -jnp.inf, free.dtype)
-    kept = Point(coords, coords, unknown, free, nothing, nothing)
+    kept = Point(coords, coords, jnp.array(True), unknown, free, nothing, nothing)
     return Memory(coords, kept, Changes(none, none, none))
 
 
@@ -106,12 +108,12 @@ def accelerate(
         tells how far the fit is: it does not where a candidate was dropped, unless it was a plain
         EM step, which falls by no more than rounding.
     """
-    found, valid = _look(model, memory.candidate, value, means, total, prior)
+    found = _look(model, memory.candidate, value, means, total, prior)
     kept, changes = memory.kept, memory.changes
     slack = 8 * jnp.finfo(found.objective.dtype).eps * jnp.maximum(jnp.abs(kept.objective), 1)
     first = kept.objective == -jnp.inf
     plain = ~first & ~jnp.any(changes.moves)
-    good = first | (valid & (found.objective >= kept.objective - slack))
+    good = first | (found.valid & (found.objective >= kept.objective - slack))
     # The first point has none before it to differ from.
     changes = _choose(first, changes, _record(changes, kept, found))
     # A memory that was cleared starts over with zeros, which change nothing.
@@ -131,7 +133,7 @@ def _look(
     means: Any,
     total: Any,
     prior: Any,
-) -> tuple[Point, Bool[Array, ""]]:
+) -> Point:
     image, objective, valid = model._em_step_from(coords, value, means, total, prior)
     free, restore = ravel_pytree(model._to_unconstrained(coords))
 
@@ -146,7 +148,7 @@ def _look(
 
     slope = jax.grad(rest)(free)
     step = ravel_pytree(model._to_unconstrained(image))[0] - free
-    return Point(coords, image, objective, free, slope, step), valid
+    return Point(coords, image, valid, objective, free, slope, step)
 
 
 def _record(changes: Changes, before: Point, after: Point) -> Changes:

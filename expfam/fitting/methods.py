@@ -162,8 +162,8 @@ class EM(AbstractMethod):
             following, objective, valid = model._em_step_from(state, value, means, total, prior)
             return Step(state, following, objective, valid)
         present, following, comparable = accelerate(model, state, value, means, total, prior)
-        valid = model._in_domain(present.kept.image)
-        return Step(present, following, present.kept.objective, valid, comparable)
+        kept = present.kept
+        return Step(present, following, kept.objective, kept.valid, comparable)
 
     def coords(self, model: AbstractExponentialFamily, state: Any) -> Any:
         """The coordinates themselves; with acceleration, those that were kept."""
