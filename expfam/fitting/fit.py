@@ -22,6 +22,7 @@ from .diagnosis import diagnose
 from .methods import EM, AbstractMethod, Step, StepwiseEM
 from .result import ConvergenceWarning, Fit, FitError, PrecisionWarning, Status
 from .standardize import change_frame, change_frame_of_prior, in_frame_of, widths_from_origin
+from .starts import starts
 from .stream import fit_blocks
 
 # Steps compiled into one call: a progress bar moves, and an interrupt is heard, in between.
@@ -109,11 +110,11 @@ def fit(
 
     # The steps are done about the mean of the data, where statistics lose no digits.
     inner = in_frame_of(model, xs, weights, scaled=False)
-    starts, steps_key = jax.random.split(key)
+    starts_key, steps_key = jax.random.split(key)
     # `near` has its origin where the few rows have theirs; its coordinates are those of `inner`.
     near, few, parts = _compress(inner, xs, weights)
     if params is None:
-        coords = _starts(near, jax.random.split(starts, restarts), few, parts)
+        coords = starts(near, jax.random.split(starts_key, restarts), few, parts)
     else:
         model._check_point(params, Natural, owner, "params")
         coords = jax.tree.map(lambda leaf: with_automatic_axes(jnp.asarray(leaf)), params.coords)
@@ -188,14 +189,6 @@ class _Run(eqx.Module):
     code: Int[Array, " restarts"]
     taken: Int[Array, " restarts"]
     step: Int[Array, ""]
-
-
-@jax.jit
-def _starts(model: AbstractExponentialFamily, keys: Array, xs: Any, weights: Array | None) -> Any:
-    rows = jax.tree.leaves(xs)[0]
-    dtype = rows.dtype if jnp.issubdtype(rows.dtype, jnp.floating) else jnp.result_type(float)
-    parts = jnp.ones((rows.shape[0],), dtype) if weights is None else weights.astype(dtype)
-    return jax.vmap(lambda key: model._initialize_from_sample(key, xs, parts))(keys)
 
 
 @jax.jit

@@ -11,7 +11,6 @@ import numpy as np
 from jaxtyping import Array, Bool
 
 from ..families.base import AbstractExponentialFamily
-from ..families.compiled import dtype_of
 from ..geometry.points import Natural
 from ..priors.conjugate import check_prior
 from .blocks import checked, head, reader
@@ -19,6 +18,7 @@ from .checkpoint import Checkpoint, Position, Sums
 from .methods import EM, Step, StepwiseEM
 from .result import Fit, Status
 from .standardize import change_frame, change_frame_of_prior, in_frame_of
+from .starts import starts
 
 # Steps that tell good starts from bad ones.
 _TRIAL_STEPS = 20
@@ -85,11 +85,9 @@ def _start(model: Any, sample: Any, key: Any, prior: Any, restarts: int) -> Any:
 
 @jax.jit
 def _best_start(model: Any, sample: Any, keys: Array, prior: Any) -> Any:
-    n = jax.tree.leaves(sample)[0].shape[0]
-    even = jnp.ones((n,), dtype_of(sample))
-    starts = jax.vmap(lambda key: model._initialize_from_sample(key, sample, even))(keys)
+    coords = starts(model, keys, sample, None)
     if keys.shape[0] == 1:
-        return jax.tree.map(lambda leaf: leaf[0], starts)
+        return jax.tree.map(lambda leaf: leaf[0], coords)
 
     def climb(coords: Any) -> tuple[Any, Array]:
         def step(coords: Any, _: None) -> tuple[Any, Array]:
@@ -100,7 +98,7 @@ def _best_start(model: Any, sample: Any, keys: Array, prior: Any) -> Any:
         coords, objectives = jax.lax.scan(step, coords, length=_TRIAL_STEPS)
         return coords, objectives[-1]
 
-    climbed, objectives = jax.vmap(climb)(starts)
+    climbed, objectives = jax.vmap(climb)(coords)
     best = jnp.argmax(jnp.where(jnp.isnan(objectives), -jnp.inf, objectives))
     return jax.tree.map(lambda leaf: leaf[best], climbed)
 

@@ -16,6 +16,7 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 import expfam as ef
 from expfam.fitting import fit as fitting
 from expfam.fitting.standardize import _framed
+from expfam.fitting.starts import starts
 from expfam.geometry.kmeans import kmeans
 from expfam.harmonium import base
 
@@ -80,7 +81,7 @@ def check_programs():
         "EM step": base._em_step.lower(MIXTURE, params, xs, None, None),
         "EM step in a program": step.lower(ef.Natural(params), xs, weights),
         "density": base._average_log_density.lower(MIXTURE, params, xs, weights),
-        "starts": fitting._starts.lower(MIXTURE, jax.random.split(KEY, 2), xs, None),
+        "starts": starts.lower(MIXTURE, jax.random.split(KEY, 2), xs, None),
         "compression": fitting._compress.lower(factors, xs, weights),
         "frame": _framed.lower(ef.Normal(P), xs, weights, True, None),
         "loop": fitting._advance.lower(MIXTURE, EM, run, xs, weights, None, KEY, jnp.asarray(4)),
