@@ -30,6 +30,8 @@ from .families.discrete.poisson import Poisson as Poisson
 from .families.matrices.inverse_wishart import InverseWishart as InverseWishart
 from .families.matrices.matrix_normal import MatrixNormal as MatrixNormal
 from .families.matrices.wishart import Wishart as Wishart
+from .families.observations import incomplete as incomplete
+from .families.observations import labeled as labeled
 from .families.pairs.matrix_normal_inverse_wishart import (
     MatrixNormalInverseWishart as MatrixNormalInverseWishart,
 )

@@ -4,129 +4,23 @@ Public methods check, explain and vectorize, once, here. Private kernels (`_log_
 for one data point, on raw coordinates, without checks; they are what a family has to supply.
 """
 
-from abc import abstractmethod
 from typing import Any, TypeVar
 
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Key, PyTree
+from jaxtyping import Array, Bool, Float, Key
 
 from ..geometry.checks import require
-from ..geometry.manifold import AbstractManifold
 from ..geometry.points import Mean, Natural, pairing
-from . import compiled
-from .support import check_data, check_rows, check_weights
+from . import cells, compiled, missing
+from .kernels import AbstractKernels, Data
+from .observations import has_gaps
+from .support import check_data, check_observation, check_observations, check_rows, check_weights
 
 C = TypeVar("C")
-Data = Any  # an array, or a tuple of data, structured like the family's `support`
 
 
-class AbstractExponentialFamily(AbstractManifold[C]):
+class AbstractExponentialFamily(AbstractKernels[C]):
     """An exponential family, of which some statistics may be latent."""
-
-    @property
-    @abstractmethod
-    def support(self) -> Any:
-        """The support of a complete data point: a tree of `Support`."""
-
-    @property
-    @abstractmethod
-    def observed_support(self) -> Any:
-        """The support of what is observed of it; the same where nothing is latent."""
-
-    # ---------------------------------------------------------------- kernels, one data point
-
-    @abstractmethod
-    def _sufficient_statistic(self, x: Data) -> C:
-        """s(x)."""
-
-    @abstractmethod
-    def _log_base_measure(self, x: Data) -> Float[Array, ""]:
-        """log μ(x)."""
-
-    @abstractmethod
-    def _log_normalizer(self, coords: C) -> Float[Array, ""]:
-        """ψ(θ); its derivative must be exact."""
-
-    @abstractmethod
-    def _log_normalizer_given(self, coords: C, x: Data) -> Float[Array, ""]:
-        """ψ(θ | x), x being what is observed; its derivative must be exact."""
-
-    @abstractmethod
-    def _log_density(self, coords: C, x: Data) -> Float[Array, ""]:
-        """log p(x; θ) of a complete data point."""
-
-    @abstractmethod
-    def _log_observable_density(self, coords: C, x: Data) -> Float[Array, ""]:
-        """ψ(θ | x) − ψ(θ), computed without cancellation where there is a way."""
-
-    @abstractmethod
-    def _log_evidence(self, coords: C, x: Data) -> Float[Array, ""]:
-        """The same value, with the derivatives of ψ(θ | x) alone: those of an E-step."""
-
-    @abstractmethod
-    def _maximize(self, means: C, start: C | None) -> C:
-        """(∇ψ)⁻¹(η); `start` is where an iteration, or what η leaves undetermined, comes from."""
-
-    @abstractmethod
-    def _estimate(self, xs: Data, shares: Float[Array, " n"]) -> C:
-        """The maximum of the likelihood of rows of complete data, with shares that sum to one.
-
-        It has the average statistic for its mean coordinates; where that average alone does not
-        determine it to the digits that the rows do, it is computed from the rows.
-        """
-
-    @abstractmethod
-    def _entropy(self, coords: C) -> Float[Array, ""]:
-        """−E[log p(x)] of a complete data point."""
-
-    @abstractmethod
-    def _in_domain(self, coords: C) -> Bool[Array, ""]:
-        """Whether ψ(θ) is finite."""
-
-    @abstractmethod
-    def _sample(self, key: Key[Array, ""], coords: C) -> Data:
-        """One draw of a complete data point."""
-
-    @abstractmethod
-    def _observe(self, x: Data) -> Data:
-        """What is observed of a complete data point."""
-
-    @abstractmethod
-    def _features(self, x: Data) -> Float[Array, " features"]:
-        """What is observed, as a vector in which distances make sense (for k-means++)."""
-
-    @abstractmethod
-    def _initialize(self, key: Key[Array, ""]) -> C:
-        """A random point of the domain."""
-
-    @abstractmethod
-    def _initialize_from_sample(
-        self, key: Key[Array, ""], xs: Data, weights: Float[Array, " n"]
-    ) -> C:
-        """A point to start a fit from."""
-
-    @abstractmethod
-    def _weak_means(self, xs: Data) -> C:
-        """Mean coordinates of rows of the scale of the data, off the boundary whatever the data."""
-
-    @abstractmethod
-    def _to_unconstrained(self, coords: C) -> PyTree[Array]:
-        """Free parameters of a point of the domain, of any real value."""
-
-    @abstractmethod
-    def _from_unconstrained(self, free: PyTree[Array]) -> C:
-        """The point with the given free parameters."""
-
-    @abstractmethod
-    def _compress(self, xs: Data, weights: Any) -> tuple[Any, Data, Any]:
-        """Fewer weighted rows that have the same ∇ψ(θ | x) on average for all θ, if there are.
-
-        They are data of the model that comes with them, which may have another origin.
-        """
-
-    @abstractmethod
-    def _whiten(self, means: C) -> C:
-        """The same distribution of what is observed, with latent variables in a standard form."""
 
     # ---------------------------------------------------------------- densities and statistics
 
@@ -158,6 +52,11 @@ class AbstractExponentialFamily(AbstractManifold[C]):
             The average, in mean coordinates.
         """
         owner = self._owner("average_sufficient_statistic")
+        if has_gaps(xs):
+            raise TypeError(
+                f"{owner}: `xs` must be complete. What is expected of incomplete rows depends on "
+                "the parameters: log_normalizer_given, or mean_posterior_statistics of a model."
+            )
         xs, n = check_rows(xs, self.support, owner)
         return Mean(compiled.average_statistic(self, xs, check_weights(weights, n, float, owner)))
 
@@ -185,7 +84,7 @@ class AbstractExponentialFamily(AbstractManifold[C]):
             params: natural coordinates.
             x: observations, structured like `observed_support`, with any leading axes.
         """
-        return self._per_datum("log_normalizer_given", params, x, self.observed_support)
+        return self._per_observation(cells.log_normalizer_given, params, x, "log_normalizer_given")
 
     def log_density(self, params: Natural[C], x: Data) -> Float[Array, "*batch"]:
         """The log-density of complete data points.
@@ -194,13 +93,18 @@ class AbstractExponentialFamily(AbstractManifold[C]):
 
         Args:
             params: natural coordinates.
-            x: complete data points, structured like `support`, with any leading axes.
+            x: complete data points, structured like `support`, with any leading axes. Without
+                latent variables cells may be missing (`expfam.incomplete`): the density is that of
+                what is seen.
         """
+        if has_gaps(x) and self.observed_support == self.support:
+            kernel = compiled.log_observable_density
+            return self._per_observation(kernel, params, x, "log_density")
         return self._per_datum("log_density", params, x, self.support)
 
     def density(self, params: Natural[C], x: Data) -> Float[Array, "*batch"]:
         """The density of complete data points; see `log_density`."""
-        return jnp.exp(self._per_datum("log_density", params, x, self.support, "density"))
+        return jnp.exp(self.log_density(params, x))
 
     # ---------------------------------------------------------------- charts
 
@@ -327,6 +231,63 @@ class AbstractExponentialFamily(AbstractManifold[C]):
         self._check_point(params, Natural, "in_domain", "params")
         return compiled.in_domain(self, params.coords)
 
+    # ---------------------------------------------------------------- missing cells
+
+    def log_conditional_density(
+        self, params: Natural[C], x: Data, given: Any
+    ) -> Float[Array, "*batch"]:
+        """log p(x_rest | x_given): the log-density of some cells of observations, given others.
+
+        Args:
+            params: natural coordinates.
+            x: observations, complete or `incomplete`, with any leading axes.
+            given: of every cell of an observation, whether it is given; of tuples, a tuple.
+        """
+        owner = self._owner("log_conditional_density")
+        self._check_point(params, Natural, "log_conditional_density", "params")
+        return missing.log_conditional_density(self, params.coords, x, given, owner)
+
+    def conditional(self, params: Natural[C], x: Data) -> tuple[Any, Natural[Any]]:
+        """The distribution of the missing cells of one `incomplete` observation, given the others.
+
+        Returns:
+            A family of the missing cells, in the order in which they stand, and a point of it: a
+            normal of a normal, a mixture of normals of a mixture of normals or an HMoG.
+
+        Raises:
+            TypeError: where that distribution has no family.
+        """
+        self._check_point(params, Natural, "conditional", "params")
+        found = missing.conditional(self, params.coords, x, self._owner("conditional"))
+        return found[0], Natural(found[1])
+
+    def impute(self, params: Natural[C], xs: Data) -> Data:
+        """Observations with the expectation of missing cells, given those seen, in their place.
+
+        Of categories it is the most probable one.
+
+        Args:
+            params: natural coordinates.
+            xs: `incomplete` observations, with any leading axes.
+        """
+        self._check_point(params, Natural, "impute", "params")
+        return missing.impute(self, params.coords, xs, self._owner("impute"))
+
+    def sample_missing(
+        self, key: Key[Array, ""], params: Natural[C], xs: Data, shape: tuple[int, ...] = ()
+    ) -> Data:
+        """Observations with draws of missing cells, given those seen: for multiple imputation.
+
+        Args:
+            key: JAX random key.
+            params: natural coordinates.
+            xs: `incomplete` observations, with any leading axes.
+            shape: leading axes of the result, one set of draws each.
+        """
+        owner = self._owner("sample_missing")
+        self._check_point(params, Natural, "sample_missing", "params")
+        return missing.sample_missing(key, self, params.coords, xs, tuple(shape), owner)
+
     # ---------------------------------------------------------------- sampling and estimation
 
     def sample(self, key: Key[Array, ""], params: Natural[C], shape: tuple[int, ...] = ()) -> Data:
@@ -359,7 +320,8 @@ class AbstractExponentialFamily(AbstractManifold[C]):
         owner = self._owner("maximum_likelihood")
         xs, n = check_rows(xs, self.support, owner)
         checked = check_weights(weights, n, float, owner)
-        coords, valid = compiled.maximum_likelihood(self, xs, checked)
+        estimate = missing.maximum_likelihood if has_gaps(xs) else compiled.maximum_likelihood
+        coords, valid = estimate(self, xs, checked)
         return require(Natural(coords), valid, f"{owner}: {DEGENERATE}")
 
     def initialize(self, key: Key[Array, ""]) -> Natural[C]:
@@ -380,7 +342,7 @@ class AbstractExponentialFamily(AbstractManifold[C]):
             weights: n numbers, not negative; equal where not given.
         """
         owner = self._owner("initialize_from_sample")
-        xs, n = check_rows(xs, self.observed_support, owner)
+        xs, n = check_observations(self, xs, owner)
         checked = check_weights(weights, n, float, owner)
         coords, valid = compiled.initialize_from_sample(self, key, xs, checked)
         return require(Natural(coords), valid, f"{owner}: no start was found; {DEGENERATE}")
@@ -455,9 +417,16 @@ class AbstractExponentialFamily(AbstractManifold[C]):
         method = name if method is None else method
         self._check_point(params, Natural, method, "params")
         x, batch = check_data(x, support, self._owner(method), "x")
-        return compiled.over_data(getattr(type(self), f"_{name}"), len(batch), 1)(
-            self, params.coords, x
-        )
+        kernel = getattr(type(self), f"_{name}")
+        return compiled.over_data(kernel, len(batch), 1)(self, params.coords, x)
+
+    def _per_observation(
+        self, kernel: Any, params: Natural[C], x: Data, method: str
+    ) -> Float[Array, "*batch"]:
+        # A kernel of one observation, of which cells may be missing.
+        self._check_point(params, Natural, method, "params")
+        x, batch = check_observation(self, x, self._owner(method))
+        return compiled.over_data(kernel, len(batch), 1)(self, params.coords, x)
 
     def _owner(self, method: str) -> str:
         return f"{type(self).__name__}.{method}"

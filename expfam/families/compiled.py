@@ -10,15 +10,19 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ..geometry.derivatives import derivative_along
+from ..geometry.derivatives import derivative_along, differentiated_as
 from ..geometry.duality import bregman_divergence
 from ..geometry.linalg import factorize
 from ..geometry.points import pairing
 from ..geometry.shards import sum_over_devices
+from . import cells
+from .observations import fill, group_of, has_gaps, over_rows
 
 # Blocks of this many bytes a column stay in the cache, and are long enough to be shared out to
 # threads: 1024 rows in float32, 512 in float64.
 _BYTES_PER_COLUMN = 4096
+# Rows with missing cells that are looked at together, each with its own factorizations.
+_MAPPED = 64
 
 
 def over_data(kernel: Callable[..., Any], n_axes: int, n_params: int = 0) -> Callable[..., Any]:
@@ -35,9 +39,20 @@ def over_data(kernel: Callable[..., Any], n_axes: int, n_params: int = 0) -> Cal
 def map_data(kernel: Any, n_axes: int, n_params: int, family: Any, *args: Any) -> Any:
     """Map a kernel over leading axes of its last argument; see `over_data`."""
     mapped = kernel
+    if n_axes and has_gaps(args[-1]):
+        return _map_in_blocks(kernel, n_axes, family, *args)
     for _ in range(n_axes):
         mapped = jax.vmap(mapped, in_axes=(None,) * (1 + n_params) + (0,))
     return mapped(family, *args)
+
+
+def _map_in_blocks(kernel: Any, n_axes: int, family: Any, *args: Any) -> Any:
+    # Every row may have a factorization of its own: in bounded memory, a block after another.
+    *params, x = args
+    shape = jax.tree.leaves(x)[0].shape[:n_axes]
+    rows = jax.tree.map(lambda leaf: jnp.reshape(leaf, (-1, *leaf.shape[n_axes:])), x)
+    values = jax.lax.map(lambda row: kernel(family, *params, row), rows, batch_size=_MAPPED)
+    return jax.tree.map(lambda leaf: jnp.reshape(leaf, (*shape, *leaf.shape[1:])), values)
 
 
 map_data = jax.jit(map_data, static_argnums=(0, 1, 2))
@@ -89,12 +104,15 @@ def sum_over_rows(
 
     def walk(fixed: Any, own: Any) -> Any:
         xs, parts = own
-        n = parts.shape[0]
+        n, group = parts.shape[0], group_of(xs)
         largest = _BYTES_PER_COLUMN // parts.dtype.itemsize if block_size is None else block_size
-        if n <= largest:
+        if group == 1 and has_gaps(xs):
+            largest = min(largest, _MAPPED)
+        if n <= largest and group in (1, n):
             return function(fixed, xs, parts)
-        # of blocks about equally long, a multiple of what the processor takes at a time
-        size = min(largest, -(-n // -(-n // largest) // 64) * 64)
+        # of blocks about equally long, a multiple of what the processor takes at a time; or those
+        # of one pattern of missing cells
+        size = group if group > 1 else min(largest, -(-n // -(-n // largest) // 64) * 64)
 
         def block(begin: Any) -> Any:
             return jax.tree.map(lambda a: jax.lax.dynamic_slice_in_dim(a, begin, size), (xs, parts))
@@ -121,22 +139,14 @@ def expectation(
 ) -> Any:
     """The average over rows of ∇ψ(θ | x), with shares that sum to one: an E-step."""
     # The value is not used, and not computed.
-    return _value_and_slope(_given, family, coords, xs, parts, block_size)[1]
+    return _value_and_slope(cells.log_normalizer_given, family, coords, xs, parts, block_size)[1]
 
 
 def density_and_expectation(
     family: Any, coords: Any, xs: Any, parts: Array, block_size: int | None = None
 ) -> tuple[Float[Array, ""], Any]:
     """The averages over rows of log p(x) and of ∇ψ(θ | x), from one pass through the rows."""
-    return _value_and_slope(_evidence, family, coords, xs, parts, block_size)
-
-
-def _given(family: Any, coords: Any, x: Any) -> Array:
-    return family._log_normalizer_given(coords, x)
-
-
-def _evidence(family: Any, coords: Any, x: Any) -> Array:
-    return family._log_evidence(coords, x)
+    return _value_and_slope(cells.log_evidence, family, coords, xs, parts, block_size)
 
 
 def _value_and_slope(
@@ -148,13 +158,19 @@ def _value_and_slope(
     block_size: int | None,
 ) -> tuple[Float[Array, ""], Any]:
     def total(coords: Any, family: Any, rows: Any, parts: Array) -> Array:
-        return jnp.dot(parts, jax.vmap(lambda x: kernel(family, coords, x))(rows))
+        return jnp.dot(parts, over_rows(lambda x: kernel(family, coords, x), rows))
 
     def both(fixed: Any, rows: Any, parts: Array) -> tuple[Array, Any]:
         family, coords = fixed
         return jax.value_and_grad(total)(coords, family, rows, parts)
 
     return sum_over_rows(both, (family, coords), xs, parts, block_size, (parts[0], coords))
+
+
+def log_observable_density(family: Any, coords: Any, x: Any) -> Array:
+    """log p(x) of what is observed, with its own derivatives."""
+    evidence = cells.log_evidence(family, coords, x)
+    return differentiated_as(evidence, evidence - family._log_normalizer(coords))
 
 
 @jax.custom_jvp
@@ -174,7 +190,7 @@ def _average_density_jvp(primals: Any, tangents: Any) -> tuple[Array, Array]:
         return pairing(moved, means) - jnp.sum(parts) * family._log_normalizer(moved)
 
     def average(family: Any, xs: Any, parts: Array) -> Array:
-        densities = jax.vmap(lambda x: family._log_observable_density(coords, x))(xs)
+        densities = over_rows(lambda x: log_observable_density(family, coords, x), xs)
         return jnp.dot(parts, densities)
 
     slope = derivative_along(along, (coords,), tangents[1:2])
@@ -340,7 +356,7 @@ def initialize_from_sample(
     """A start from data, and whether it is in the domain."""
     n = jax.tree.leaves(xs)[0].shape[0]
     parts = jnp.ones((n,), dtype_of(xs)) if weights is None else weights.astype(dtype_of(xs))
-    coords = family._initialize_from_sample(key, xs, parts)
+    coords = family._initialize_from_sample(key, fill(key, xs), parts)
     return coords, family._in_domain(coords)
 
 

@@ -27,8 +27,10 @@ class AbstractObservedFamily(AbstractExponentialFamily[C]):
         """Everything: the same as `support`."""
         return self.support
 
-    def _log_observable_density(self, coords: C, x: Data) -> Float[Array, ""]:
-        return self._log_density(coords, x)
+    @property
+    def n_labels(self) -> int:
+        """None: nothing is latent."""
+        return 0
 
     def _log_evidence(self, coords: C, x: Data) -> Float[Array, ""]:
         return differentiated_as(

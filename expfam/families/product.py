@@ -10,6 +10,7 @@ from jaxtyping import Array, Bool, Key, PyTree
 from ..geometry import spaces
 from . import compiled
 from .base import AbstractExponentialFamily
+from .cells import AbstractCells, conditional, draw, expectation, log_evidence, log_normalizer_given
 from .conjugacy.factors import Copies, Factors
 from .observed import AbstractObservedFamily, is_fully_observed
 from .support import replicate
@@ -53,6 +54,10 @@ class Product(AbstractObservedFamily[tuple]):
     def support(self) -> tuple:
         """The supports of the factors."""
         return tuple(family.support for family in self.factors)
+
+    @property
+    def _cells(self) -> "FactorCells":
+        return FactorCells()
 
     @property
     def _conjugacy(self) -> Factors | None:
@@ -162,6 +167,10 @@ class Replicated(AbstractObservedFamily[Any]):
         return replicate(self.family.support, self.copies)
 
     @property
+    def _cells(self) -> "CopyCells":
+        return CopyCells()
+
+    @property
     def _conjugacy(self) -> Copies | None:
         part = getattr(self.family, "_conjugacy", None)
         return None if part is None else Copies(part, self.copies)
@@ -215,6 +224,74 @@ class Replicated(AbstractObservedFamily[Any]):
 
     def _from_unconstrained(self, free: PyTree[Array]) -> Any:
         return jax.vmap(self.family._from_unconstrained)(free)
+
+
+@final
+class FactorCells(AbstractCells):
+    """What is missing of a product is missing of its factors."""
+
+    def log_normalizer_given(self, family: Any, coords: tuple, x: tuple) -> Array:
+        """The sum over the factors."""
+        triples = zip(family.factors, coords, x, strict=True)
+        return _total(log_normalizer_given(*triple) for triple in triples)
+
+    def log_evidence(self, family: Any, coords: tuple, x: tuple) -> Array:
+        """The sum over the factors."""
+        return _total(
+            log_evidence(*triple) for triple in zip(family.factors, coords, x, strict=True)
+        )
+
+    def expectation(self, family: Any, coords: tuple, x: tuple) -> tuple:
+        """Factor by factor."""
+        return tuple(expectation(*triple) for triple in zip(family.factors, coords, x, strict=True))
+
+    def draw(self, family: Any, key: Key[Array, ""], coords: tuple, x: tuple) -> tuple:
+        """Factor by factor."""
+        keys = jax.random.split(key, len(family.factors))
+        parts = zip(family.factors, keys, coords, x, strict=True)
+        return tuple(draw(*part) for part in parts)
+
+    def conditional(self, family: Any, coords: tuple, x: tuple) -> tuple[Any, Any] | None:
+        """The product of the factors of which something is missing."""
+        triples = zip(family.factors, coords, x, strict=True)
+        found = [part for triple in triples if (part := conditional(*triple)) is not None]
+        if not found:
+            return None
+        families, points = zip(*found, strict=True)
+        return Product(families), points
+
+
+@final
+class CopyCells(AbstractCells):
+    """What is missing of replications is missing of the single copies."""
+
+    def log_normalizer_given(self, family: Any, coords: Any, x: Any) -> Array:
+        """The sum over the copies."""
+        return jnp.sum(
+            jax.vmap(lambda c, x_i: log_normalizer_given(family.family, c, x_i))(coords, x)
+        )
+
+    def log_evidence(self, family: Any, coords: Any, x: Any) -> Array:
+        """The sum over the copies."""
+        return jnp.sum(jax.vmap(lambda c, x_i: log_evidence(family.family, c, x_i))(coords, x))
+
+    def expectation(self, family: Any, coords: Any, x: Any) -> Any:
+        """Copy by copy."""
+        return jax.vmap(lambda c, x_i: expectation(family.family, c, x_i))(coords, x)
+
+    def draw(self, family: Any, key: Key[Array, ""], coords: Any, x: Any) -> Any:
+        """Copy by copy."""
+        keys = jax.random.split(key, family.copies)
+        return jax.vmap(lambda k, c, x_i: draw(family.family, k, c, x_i))(keys, coords, x)
+
+    def conditional(self, family: Any, coords: Any, x: Any) -> tuple[Any, Any] | None:
+        """The product of the copies of which something is missing."""
+        copies = range(family.copies)
+        split = [jax.tree.map(lambda leaf, i=i: leaf[i], (coords, x)) for i in copies]
+        product = Product((family.family,) * family.copies)
+        return FactorCells().conditional(
+            product, *(tuple(part) for part in zip(*split, strict=True))
+        )
 
 
 def _total(terms: Any) -> Array:

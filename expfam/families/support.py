@@ -18,6 +18,7 @@ from jaxtyping import Array, Bool
 from ..geometry.checks import require
 from ..geometry.linalg import cholesky
 from ..geometry.shards import with_automatic_axes
+from .observations import Incomplete, Labeled, is_incomplete, split_labels
 
 Kind = Literal[
     "real",
@@ -77,6 +78,8 @@ class Support(eqx.Module):
         n_categories: number of categories, for `kind="category"`.
         limit: the largest count, for `kind="bounded count"`, or the sum, for "counts of a total".
         bound: the smallest number, for `kind="at least"`.
+        whole: number of trailing axes along which entries are seen or missing together; `None`: all
+            axes of `shape`.
     """
 
     shape: tuple[int, ...] = eqx.field(static=True)
@@ -84,6 +87,7 @@ class Support(eqx.Module):
     n_categories: int = eqx.field(static=True, default=0)
     limit: int = eqx.field(static=True, default=0)
     bound: float = eqx.field(static=True, default=0.0)
+    whole: int | None = eqx.field(static=True, default=None)
 
     @property
     def values(self) -> str:
@@ -96,6 +100,33 @@ class Support(eqx.Module):
     def is_real(self) -> bool:
         """Whether the values are real numbers, of a floating-point type."""
         return self.kind in _REAL
+
+    @property
+    def whole_axes(self) -> tuple[int, ...]:
+        """The axes along which entries are seen or missing together."""
+        count = len(self.shape) if self.whole is None else self.whole
+        return tuple(range(-count, 0))
+
+    @property
+    def filler(self) -> np.ndarray:
+        """An admissible value to stand in missing cells; of `shape`, or to be broadcast to it."""
+        size = self.shape[-1] if self.shape else 1
+        match self.kind:
+            case "positive" | "positive count":
+                return np.ones(())
+            case "at least":
+                return np.asarray(self.bound)
+            case "unit":
+                return np.full((), 0.5)
+            case "simplex":
+                return np.full(size, 1 / size)
+            case "sphere":
+                return np.eye(size)[0]
+            case "counts of a total":
+                return self.limit * np.eye(size)[0]
+            case "positive definite":
+                return np.eye(size)
+        return np.zeros(())
 
     def contains(self, x: Array | np.ndarray) -> Bool[Array, ""] | np.bool_:
         """Whether all entries of an array are admitted values."""
@@ -155,7 +186,7 @@ def is_support(node: object) -> bool:
 def replicate(supports: Any, copies: int) -> Any:
     """The support of `copies` data points along a leading axis."""
     return jax.tree.map(
-        lambda leaf: replace(leaf, shape=(copies, *leaf.shape)),
+        lambda leaf: replace(leaf, shape=(copies, *leaf.shape), whole=len(leaf.whole_axes)),
         supports,
         is_leaf=is_support,
     )
@@ -188,11 +219,13 @@ def check_data(data: Any, supports: Any, owner: str, argument: str) -> tuple[Any
         ) from error
     names = [argument if len(leaves) == 1 else f"{argument}, leaf {i}" for i in range(len(leaves))]
     checked = [
-        _check_leaf(array, support, owner, name)
+        _check_incomplete(array, support, owner, name)
+        if is_incomplete(array)
+        else _check_leaf(array, support, owner, name)
         for array, support, name in zip(arrays, leaves, names, strict=True)
     ]
     batches = {
-        array.shape[: array.ndim - len(leaf.shape)]
+        _values(array).shape[: _values(array).ndim - len(leaf.shape)]
         for array, leaf in zip(checked, leaves, strict=True)
     }
     if len(batches) > 1:
@@ -214,7 +247,7 @@ def check_rows(data: Any, supports: Any, owner: str, argument: str = "xs") -> tu
         ValueError: as `check_data`, and where there is not one leading axis or no row.
     """
     if is_support(supports) and not isinstance(data, tuple):
-        came, trailing = jnp.shape(data), supports.shape
+        came, trailing = jnp.shape(_values(data)), supports.shape
         if len(came) != len(trailing) + 1 or came[1:] != trailing:
             hint = ""
             if len(came) == 1 and trailing == (1,):
@@ -270,6 +303,99 @@ def _is_mapped_for_reading(array: Any) -> bool:
             return array.mode == "r"
         array = array.base
     return False
+
+
+def check_observations(model: Any, data: Any, owner: str, argument: str = "xs") -> tuple[Any, int]:
+    """Check rows of observations of a model, of which some may be labeled.
+
+    Returns:
+        The rows as JAX arrays, and their number.
+
+    Raises:
+        TypeError: as `check_rows`, and labels where the model has no components.
+        ValueError: as `check_rows`, and labels out of range.
+    """
+    data, labels = split_labels(data)
+    rows, n = check_rows(data, model.observed_support, owner, argument)
+    if labels is None:
+        return rows, n
+    return Labeled(rows, _check_labels(model, labels, (n,), owner, argument)), n
+
+
+def check_observation(
+    model: Any, data: Any, owner: str, argument: str = "x"
+) -> tuple[Any, tuple[int, ...]]:
+    """Check observations of a model with any leading axes, of which some may be labeled.
+
+    Returns:
+        The observations as JAX arrays, and the batch shape.
+
+    Raises:
+        TypeError: as `check_data`, and labels where the model has no components.
+        ValueError: as `check_data`, and labels out of range.
+    """
+    data, labels = split_labels(data)
+    checked, batch = check_data(data, model.observed_support, owner, argument)
+    if labels is None:
+        return checked, batch
+    return Labeled(checked, _check_labels(model, labels, batch, owner, argument)), batch
+
+
+def _check_labels(
+    model: Any, labels: Any, batch: tuple[int, ...], owner: str, argument: str
+) -> Array:
+    count = model.n_labels
+    if not count:
+        raise TypeError(
+            f"{owner}: `{argument}` is labeled, but {type(model).__name__} has no component "
+            "number that labels could tell; label rows of a mixture or a hierarchical mixture."
+        )
+    if jnp.shape(labels) != batch:
+        raise ValueError(
+            f"{owner}: labels of `{argument}` must have one number per row, shape {batch}, but "
+            f"have shape {jnp.shape(labels)}."
+        )
+    array = jnp.asarray(labels)
+    inside = jnp.all((array >= -1) & (array < count))
+    return require(
+        array,
+        inside,
+        f"{owner}: labels of `{argument}` must be component numbers 0 … {count - 1}, or −1 where "
+        "they are not known.",
+    )
+
+
+def _values(leaf: Any) -> Any:
+    return leaf.values if is_incomplete(leaf) else leaf
+
+
+def _check_incomplete(leaf: Incomplete, support: Support, owner: str, argument: str) -> Any:
+    # An array where every cell is seen; else with admissible values in the missing cells.
+    values, seen = leaf.values, leaf.observed
+    trailing = jnp.shape(values)[jnp.ndim(values) - len(support.shape) :]
+    if jnp.ndim(values) < len(support.shape) or trailing != support.shape:
+        return _check_leaf(values, support, owner, argument)
+    known = not isinstance(seen, Tracer)
+    mask = np.asarray(seen) if known else seen
+    xp = np if known else jnp
+    if support.whole_axes:
+        together = xp.all(mask, axis=support.whole_axes, keepdims=True)
+        partly = xp.any(mask != together)
+        message = (
+            f"{owner}: `{argument}` must be seen or missing as a whole where it is "
+            f"{support.values}, but some are seen in part."
+        )
+        mask = require(mask, ~jnp.asarray(partly), message)
+    filled = (np if known and isinstance(values, np.ndarray) else jnp).where(
+        mask, values, support.filler.astype(values.dtype)
+    )
+    try:
+        checked = _check_leaf(filled, support, owner, argument)
+    except ValueError as error:
+        raise ValueError(f"{error} These cells are marked as seen.") from error
+    if known and mask.all():
+        return checked
+    return Incomplete(checked, jnp.asarray(mask), leaf.group)
 
 
 def _check_leaf(array: Any, support: Support, owner: str, argument: str) -> Array:
@@ -345,6 +471,11 @@ def _offence(array: Array, support: Support) -> str:
         flat, inside = np.asarray(array), np.asarray(support.inside(array))
     if inside.all():
         return "holds a value outside of that"
+    if np.issubdtype(flat.dtype, np.floating) and np.isnan(flat).any():
+        return (
+            f"holds {np.isnan(flat).sum()} NaN; where these are missing cells, give "
+            "expfam.incomplete(…) of it"
+        )
     index = tuple(int(i) for i in np.argwhere(~inside)[0])
     return f"holds {(~inside).sum()} value(s) outside of that, the first {flat[index]} at {index}"
 

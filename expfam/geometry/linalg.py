@@ -97,6 +97,20 @@ def invert_positive(matrix: Matrix) -> Matrix:
     return inverse.T @ inverse
 
 
+def invert_principal(matrix: Matrix, chosen: Bool[Array, " d"]) -> tuple[Matrix, Float[Array, ""]]:
+    """The inverse of a principal submatrix, and log |L| of its Cholesky factor L; no derivative.
+
+    Args:
+        matrix: symmetric, positive definite.
+        chosen: rows and columns of the submatrix; in the others the inverse is zero.
+    """
+    matrix = jax.lax.stop_gradient(matrix)
+    both = chosen[:, None] & chosen[None, :]
+    factor, inverse = factorize(jnp.where(both, matrix, jnp.eye(*matrix.shape, dtype=matrix.dtype)))
+    logs = jnp.log(jnp.diagonal(factor))
+    return jnp.where(both, inverse.T @ inverse, 0), jnp.sum(jnp.where(chosen, logs, 0))
+
+
 def gram(root: Matrix) -> Matrix:
     """Rᵀ R, with a diagonal a few units in the last place larger.
 

@@ -1,7 +1,7 @@
 """Harmoniums: exponential families of (x, z) of which only x is observed."""
 
 from abc import abstractmethod
-from typing import Any
+from typing import Any, final
 
 import jax
 import jax.numpy as jnp
@@ -14,15 +14,42 @@ from ..families.base import (
     AbstractExponentialFamily,
     Data,
 )
+from ..families.cells import AbstractCells
+from ..families.observations import Labeled, has_gaps
 from ..families.observed import estimate_from_average
-from ..families.support import check_data, check_rows, check_weights
+from ..families.patterns import by_pattern
+from ..families.support import check_data, check_observations, check_weights
 from ..geometry.checks import require
-from ..geometry.derivatives import differentiated_as
-from ..geometry.manifold import layout_of, remembered
+from ..geometry.manifold import layout_of
 from ..geometry.memory import Memory
 from ..geometry.points import Mean, Natural
 from ..priors.conjugate import ConjugatePrior, check_prior
 from .interaction import AbstractInteraction, HarmoniumCoords, LikelihoodCoords
+
+
+@final
+class HarmoniumCells(AbstractCells):
+    """What is missing of an observation is integrated out with the latent variables."""
+
+    def log_normalizer_given(self, family: Any, coords: Any, x: Any) -> Array:
+        """ψ(θ | x_seen)."""
+        return family.interaction.log_normalizer_given(coords, x)
+
+    def log_evidence(self, family: Any, coords: Any, x: Any) -> Array:
+        """log p(x_seen)."""
+        return family.interaction.log_evidence(coords, x)
+
+    def expectation(self, family: Any, coords: Any, x: Any) -> Any:
+        """E[x | x_seen]."""
+        return family.interaction.impute(coords, x)
+
+    def draw(self, family: Any, key: Key[Array, ""], coords: Any, x: Any) -> Any:
+        """A draw from p(x | x_seen)."""
+        return family.interaction.draw_missing(key, coords, x)
+
+    def conditional(self, family: Any, coords: Any, x: Any) -> tuple[Any, Any] | None:
+        """That of p(x), where it is a family or a mixture of one."""
+        return family._conditional(coords, x)
 
 
 class AbstractHarmonium(AbstractExponentialFamily[HarmoniumCoords]):
@@ -35,6 +62,10 @@ class AbstractHarmonium(AbstractExponentialFamily[HarmoniumCoords]):
     @abstractmethod
     def interaction(self) -> AbstractInteraction:
         """How x and z depend on each other; supplies all kernels."""
+
+    @abstractmethod
+    def _conditional(self, coords: HarmoniumCoords, x: Data) -> tuple[Any, Any] | None:
+        """A family of the missing cells, and their distribution given the others."""
 
     @abstractmethod
     def _observing(self, observable: Any) -> Any:
@@ -54,6 +85,10 @@ class AbstractHarmonium(AbstractExponentialFamily[HarmoniumCoords]):
     def prior_family(self) -> Any:
         """The family of z."""
         return self.interaction.prior_family
+
+    def family_given(self, x: Data) -> Any:
+        """The family of z given x: smaller than that of the prior only where x is complete."""
+        return self.prior_family if has_gaps(x) else self.posterior_family
 
     @property
     def spaces(self) -> HarmoniumCoords:
@@ -81,7 +116,8 @@ class AbstractHarmonium(AbstractExponentialFamily[HarmoniumCoords]):
             params: natural coordinates.
             x: observations, structured like `observed_support`, with any leading axes.
         """
-        return self._per_datum("log_observable_density", params, x, self.observed_support)
+        kernel = compiled.log_observable_density
+        return self._per_observation(kernel, params, x, "log_observable_density")
 
     def average_log_observable_density(
         self, params: Natural[HarmoniumCoords], xs: Data, weights: Array | None = None
@@ -95,8 +131,9 @@ class AbstractHarmonium(AbstractExponentialFamily[HarmoniumCoords]):
         """
         owner = self._owner("average_log_observable_density")
         self._check_point(params, Natural, "average_log_observable_density", "params")
-        xs, n = check_rows(xs, self.observed_support, owner)
+        xs, n = check_observations(self, xs, owner)
         weights = check_weights(weights, n, float, owner)
+        xs, weights = by_pattern(xs, weights)
         return _average_log_density(self, params.coords, xs, weights)
 
     def observable_sample(
@@ -185,8 +222,9 @@ class AbstractHarmonium(AbstractExponentialFamily[HarmoniumCoords]):
         """
         owner = self._owner("mean_posterior_statistics")
         self._check_point(params, Natural, "mean_posterior_statistics", "params")
-        xs, n = check_rows(xs, self.observed_support, owner)
+        xs, n = check_observations(self, xs, owner)
         weights = check_weights(weights, n, float, owner)
+        xs, weights = by_pattern(xs, weights)
         return Mean(_expectation(self, params.coords, xs, weights))
 
     def expectation_maximization(
@@ -235,19 +273,30 @@ class AbstractHarmonium(AbstractExponentialFamily[HarmoniumCoords]):
         leaves, structure = jax.tree.flatten((xs, weights))
         fewer = _FEWER.recall(self, *leaves, how=structure)
         if fewer is None:
-            support = remembered(self, "observed_support", lambda: self.observed_support)
-            xs, n = check_rows(xs, support, owner)
+            xs, n = check_observations(self, xs, owner)
             weights = check_weights(weights, n, float, owner)
             checked = jax.tree.leaves((xs, weights))
             if any(isinstance(leaf, Tracer) for leaf in checked):
                 return self, xs, weights
-            fewer = _now(_fewer_rows, self, xs, weights)
+            if has_gaps(xs):
+                fewer = (self, *by_pattern(xs, weights))
+            else:
+                fewer = _now(_fewer_rows, self, xs, weights)
             # Arrays of numpy may change, and those of another type were converted.
             if all(one is other for one, other in zip(leaves, checked, strict=True)):
                 _FEWER.keep(fewer, self, *leaves, how=structure)
         return fewer or (self, xs, weights)
 
     # ---------------------------------------------------------------- kernels
+
+    @property
+    def n_labels(self) -> int:
+        """The number of components."""
+        return self.interaction.n_labels
+
+    @property
+    def _cells(self) -> "HarmoniumCells":
+        return HarmoniumCells()
 
     def _sufficient_statistic(self, x: Data) -> HarmoniumCoords:
         return self.interaction.sufficient_statistic(*x)
@@ -260,10 +309,6 @@ class AbstractHarmonium(AbstractExponentialFamily[HarmoniumCoords]):
 
     def _log_normalizer_given(self, coords: HarmoniumCoords, x: Data) -> Array:
         return self.interaction.log_normalizer_given(coords, x)
-
-    def _log_observable_density(self, coords: HarmoniumCoords, x: Data) -> Array:
-        evidence = self._log_evidence(coords, x)
-        return differentiated_as(evidence, evidence - self._log_normalizer(coords))
 
     def _log_evidence(self, coords: HarmoniumCoords, x: Data) -> Array:
         return self.interaction.log_evidence(coords, x)
@@ -328,6 +373,10 @@ class AbstractHarmonium(AbstractExponentialFamily[HarmoniumCoords]):
     # ---------------------------------------------------------------- checks
 
     def _check_one(self, data: Any, support: Any, method: str, argument: str) -> Any:
+        if isinstance(data, Labeled):
+            raise TypeError(
+                f"{self._owner(method)}: `{argument}` must not be labeled; give its data alone."
+            )
         data, batch = check_data(data, support, self._owner(method), argument)
         if batch:
             raise ValueError(

@@ -20,11 +20,74 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from ..families.observations import has_gaps
 from ..families.real.normal import Normal, NormalCoords
+from ..families.real.partly_seen import cellwise, conditional, log_volume, whitener
+from ..families.special.constants import LOG_2_PI
 from ..geometry.derivatives import differentiated_as
 from ..geometry.linalg import factorize, log_determinant, orthonormal_basis
 from ..geometry.structures import PositiveDefinite
 from .mixture import Mixture
+
+
+def whitened(observable: Normal, likelihood: Any) -> tuple[Any, Array, Array]:
+    """With Ψ⁻¹ = L Lᵀ: the factor L, V = LᵀW = L⁻¹Θ, and Lᵀb = L⁻¹θ_X.
+
+    Args:
+        observable: family of x given y.
+        likelihood: coordinates θ_X (`observable`) and Θ (`interaction`).
+    """
+    structure = observable.structure
+    factor, inverse = structure.factors(likelihood.observable.second)
+    gain = jax.vmap(lambda column: structure.apply(inverse, column), 1, 1)(likelihood.interaction)
+    return factor, gain, structure.apply(inverse, likelihood.observable.first)
+
+
+def whitened_data(
+    observable: Normal, likelihood: Any, x: Any
+) -> tuple[Float[Array, " p"], Float[Array, "p d"], Float[Array, ""]]:
+    """t, V and log c with p(x | y) = c exp(−½‖t − V y‖²), x being what is seen.
+
+    Args:
+        observable: family of x given y.
+        likelihood: coordinates θ_X (`observable`) and Θ (`interaction`).
+        x: one observation.
+    """
+    structure, size = observable.structure, observable.size
+    factor, gain, center = whitened(observable, likelihood)
+    gaussian = jnp.asarray(0.5 * LOG_2_PI, gain.dtype)
+    if not has_gaps(x):
+        white = structure.residual(factor, observable._enter(x), center)
+        return (
+            white,
+            gain,
+            structure.log_det(factor, size) - observable._log_volume - size * gaussian,
+        )
+    wide, second = cellwise(structure, likelihood.observable.second, size, gain.dtype)
+    root, volume = whitener(wide, second, x.observed)
+    _, inverse = structure.factors(likelihood.observable.second)
+    raw = jax.vmap(lambda column: structure.apply_transposed(inverse, column), 1, 1)
+    white = root(observable._enter(x.values) - structure.apply_transposed(inverse, center))
+    volume = volume - log_volume(observable, x) - gaussian * jnp.sum(x.observed)
+    return white, jax.vmap(root, 1, 1)(raw(gain)), volume
+
+
+def filled_cells(
+    observable: Normal, coords: NormalCoords, x: Any
+) -> tuple[Float[Array, " p"], Callable[[Array], Array]]:
+    """x̂, missing cells of x filled in at y = 0, and the map v ↦ C v; see `real.partly_seen`.
+
+    Args:
+        observable: family of x given y.
+        coords: natural coordinates θ_X of it.
+        x: one observation with missing cells.
+    """
+    structure, second = cellwise(
+        observable.structure, coords.second, observable.size, coords.first.dtype
+    )
+    data = observable._enter(x.values)
+    filled, covariance = conditional(structure, coords.first, second, data, x.observed)
+    return filled, lambda vector: structure.covary(covariance, vector)
 
 
 def project(
@@ -49,6 +112,7 @@ def log_evidence(
     posterior: Any,
     score: Float[Array, " d"],
     gain: Float[Array, "d d"],
+    label: Any = None,
 ) -> Float[Array, ""]:
     """log E exp(−½‖s − R y‖²), with the derivatives of ψ of the posterior.
 
@@ -59,6 +123,8 @@ def log_evidence(
         posterior: natural coordinates.
         score: s.
         gain: R.
+        label: number of the component of the first mixture on the way, −1 or `None` where it is not
+            known.
     """
     if isinstance(prior_family, Normal):
         white, _, value = _absorb(prior_family, prior, score, gain)
@@ -77,7 +143,7 @@ def log_evidence(
             )
         )(prior.interaction, posterior.interaction)
         weights = differentiated_as(own.log_weights(prior), posterior.latent)
-        return jax.nn.logsumexp(weights + parts)
+        return jax.nn.logsumexp(own.labeled(weights + parts, label))
     # y = A w + b + noise: w is seen through the noise that is absorbed.
     white, effect, value = _absorb(own.observable, prior.observable, score, gain)
     rest, score, gain = project(white, effect(prior.interaction))
@@ -89,6 +155,7 @@ def log_evidence(
         other.prior(posterior),
         score,
         gain,
+        label,
     )
 
 

@@ -5,7 +5,9 @@ from typing import Any, final
 
 import equinox as eqx
 
+from . import conditionals
 from .base import AbstractHarmonium
+from .interaction import HarmoniumCoords
 from .latent import location
 from .linear import LinearInteraction
 from .linear_gaussian import LinearGaussian
@@ -55,6 +57,9 @@ class Hierarchical(AbstractHarmonium):
     def interaction(self) -> LinearInteraction:
         """The linear Gaussian interaction of x and y."""
         return LinearInteraction(self.lower.observable, self.upper, self.upper, self.whiten)
+
+    def _conditional(self, coords: HarmoniumCoords, x: Any) -> tuple[Any, Any] | None:
+        return conditionals.conditional(self, coords, x)
 
     def _observing(self, observable: Any) -> "Hierarchical":
         return replace(self, lower=self.lower._observing(observable))

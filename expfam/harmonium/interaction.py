@@ -1,5 +1,9 @@
 """Interactions: how the observable and the latent variables of a harmonium depend on each other.
 
+Observations x may have missing cells (`families.observations.Incomplete`) and be labeled with the
+number of their component (`Labeled`), in all kernels that are given one. Posteriors given
+incomplete observations are points of the prior family.
+
 A harmonium is a joint exponential family of x and z (Welling et al. 2005). It is conjugated when
 the log-normalizer of its likelihood is linear in the latent statistic,
 
@@ -81,6 +85,11 @@ class AbstractInteraction(eqx.Module):
 
     @property
     @abstractmethod
+    def n_labels(self) -> int:
+        """How many components labels of rows can tell; 0 where there are none."""
+
+    @property
+    @abstractmethod
     def likelihood_spaces(self) -> LikelihoodCoords:
         """Spaces of the coordinates of the likelihood."""
 
@@ -93,8 +102,8 @@ class AbstractInteraction(eqx.Module):
         """log μ(x, z)."""
 
     @abstractmethod
-    def log_normalizer(self, coords: HarmoniumCoords) -> Float[Array, ""]:
-        """ψ(θ)."""
+    def log_normalizer(self, coords: HarmoniumCoords, label: Any = None) -> Float[Array, ""]:
+        """ψ(θ), or given the number of the component where that is not −1."""
 
     @abstractmethod
     def log_normalizer_given(self, coords: HarmoniumCoords, x: Any) -> Float[Array, ""]:
@@ -111,6 +120,14 @@ class AbstractInteraction(eqx.Module):
     @abstractmethod
     def posterior(self, coords: HarmoniumCoords, x: Any) -> Any:
         """Natural coordinates of p(z | x) in the posterior family."""
+
+    @abstractmethod
+    def impute(self, coords: HarmoniumCoords, x: Any) -> Any:
+        """x with E[x | x_seen] in the cells that are missing; see `families.cells`."""
+
+    @abstractmethod
+    def draw_missing(self, key: Key[Array, ""], coords: HarmoniumCoords, x: Any) -> Any:
+        """x with a draw from p(x | x_seen) in the cells that are missing."""
 
     @abstractmethod
     def conjugation(self, likelihood: LikelihoodCoords) -> tuple[Any, Float[Array, ""]]:

@@ -17,6 +17,9 @@ from .base import AbstractHarmonium
 from .interaction import HarmoniumCoords
 from .mixture import Mixture
 
+# Log-weight below all others at which a component is never drawn, in either type.
+_NEVER = 1e4
+
 
 def location(family: Any) -> Normal:
     """The normal family of y.
@@ -51,6 +54,26 @@ def translate(family: Any, coords: Any, offset: NormalCoords) -> Any:
 def marginal(family: Any, means: Any) -> NormalCoords:
     """The mean coordinates of y: the adjoint of `translate`."""
     return family.interaction.marginal(means) if isinstance(family, AbstractHarmonium) else means
+
+
+def log_normalizer(family: Any, coords: Any, label: Any) -> Float[Array, ""]:
+    """ψ of the latent variables, or given the number of their component where that is not −1."""
+    if label is None:
+        return family._log_normalizer(coords)
+    return family.interaction.log_normalizer(coords, label)
+
+
+def labeled(family: Any, coords: Any, label: Any) -> Any:
+    """Natural coordinates given the number of the component, where that is not −1."""
+    if label is None:
+        return coords
+    if isinstance(family, Mixture):
+        # Weights of components are taken relative to that of the first, which must be finite.
+        least = jnp.min(coords.latent) - _NEVER
+        latent = jnp.maximum(family.interaction.labeled(coords.latent, label), least)
+    else:
+        latent = labeled(family.posterior_family, coords.latent, label)
+    return HarmoniumCoords(coords.observable, coords.interaction, latent)
 
 
 def embed(coords: Any, source: Any, target: Any) -> Any:

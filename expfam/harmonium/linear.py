@@ -16,16 +16,17 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key, PyTree
 
+from ..families import cells
+from ..families.observations import has_gaps, split_labels
 from ..families.real.normal import Normal, NormalCoords
 from ..families.reframe import between, reframe_normal
-from ..families.special.constants import LOG_2_PI
 from ..geometry import spaces as sp
 from ..geometry.derivatives import differentiated_as
 from ..geometry.duality import invert_gradient, minimize_tilted
 from ..geometry.linalg import eigh, factorize
 from ..geometry.structures import Diagonal, Identity, PositiveDefinite
 from . import latent as lat
-from .evidence import log_evidence, project
+from .evidence import filled_cells, log_evidence, project, whitened, whitened_data
 from .interaction import AbstractInteraction, HarmoniumCoords, LikelihoodCoords
 from .rows import mean_covariance, sigma_rows
 
@@ -80,6 +81,11 @@ class LinearInteraction(AbstractInteraction):
         return self.observable.support
 
     @property
+    def n_labels(self) -> int:
+        """That of the latent family."""
+        return self.prior_family.n_labels
+
+    @property
     def spaces(self) -> HarmoniumCoords:
         """Observable, p × d, latent."""
         loadings = sp.Euclidean((self.observable.size, self.location.size))
@@ -103,35 +109,36 @@ class LinearInteraction(AbstractInteraction):
     def log_base_measure(self, x: Any, z: Any) -> Array:
         return self.observable._log_base_measure(x) + self.posterior_family._log_base_measure(z)
 
-    def log_normalizer(self, coords: HarmoniumCoords) -> Array:
-        return self.prior_family._log_normalizer(self.prior(coords)) + (
-            self.observable._log_normalizer(coords.observable)
-        )
+    def log_normalizer(self, coords: HarmoniumCoords, label: Any = None) -> Array:
+        latent = lat.log_normalizer(self.prior_family, self.prior(coords), label)
+        return latent + self.observable._log_normalizer(coords.observable)
 
     def log_normalizer_given(self, coords: HarmoniumCoords, x: Any) -> Array:
-        # ψ(θ | x) = ⟨θ_X, s(x)⟩ + log μ(x) + ψ_Z(θ_Z + xᵀΘ)
-        return self.observable._log_normalizer_given(
-            coords.observable, x
-        ) + self.posterior_family._log_normalizer(self.posterior(coords, x))
+        # ψ(θ | x) = ⟨θ_X, s(x)⟩ + log μ(x) + ψ_Z(θ_Z + xᵀΘ), with ψ_X(θ_X | x_seen) in place of the
+        # first two where cells are missing
+        x, label = split_labels(x)
+        own = cells.log_normalizer_given(self.observable, coords.observable, x)
+        return own + lat.log_normalizer(self._family_given(x), self.posterior(coords, x), label)
 
     def log_evidence(self, coords: HarmoniumCoords, x: Any) -> Array:
         # see `harmonium.evidence`
+        x, label = split_labels(x)
         fixed = jax.lax.stop_gradient(coords)
-        structure, size = self.observable.structure, self.observable.size
-        factor, gain, mean = self._whitened(fixed)
-        white = structure.residual(factor, self.observable._enter(x), mean)
+        white, gain, value = whitened_data(self.observable, fixed, x)
         rest, score, gain = project(white, gain)
-        volume = structure.log_det(factor, size) - self.observable._log_volume
-        value = volume - jnp.asarray(0.5 * size * LOG_2_PI, white.dtype) + rest
-        own = self.observable._log_normalizer_given(coords.observable, x)
-        return differentiated_as(value, own) + log_evidence(
+        own = cells.log_normalizer_given(self.observable, coords.observable, x)
+        return differentiated_as(value + rest, own) + log_evidence(
             self.prior_family,
-            self.posterior_family,
+            self._family_given(x),
             self.prior(fixed),
             self.posterior(coords, x),
             score,
             gain,
+            label,
         )
+
+    def _family_given(self, x: Any) -> Any:
+        return self.prior_family if has_gaps(x) else self.posterior_family
 
     def likelihood(self, coords: HarmoniumCoords | LikelihoodCoords, z: Any) -> NormalCoords:
         y = self.prior_family._observe(z)
@@ -141,6 +148,15 @@ class LinearInteraction(AbstractInteraction):
 
     def posterior(self, coords: HarmoniumCoords, x: Any) -> Any:
         # Only the first-order part depends on x: second-order parts stay unbatched under vmap.
+        # With missing cells, ψ_X(θ_X + Θ y | x_seen) is quadratic in y: x̂ takes the place of x, and
+        # ½ΘᵀC Θ is added, C being the covariance of the missing cells given y and those seen.
+        x, _ = split_labels(x)
+        if has_gaps(x):
+            filled, covariance = filled_cells(self.observable, coords.observable, x)
+            spread = jax.vmap(covariance, 1, 1)(coords.interaction)
+            offset = NormalCoords(filled @ coords.interaction, 0.5 * coords.interaction.T @ spread)
+            latent = lat.embed(coords.latent, self.posterior_family, self.prior_family)
+            return lat.translate(self.prior_family, latent, offset)
         structure = self.location.structure.space(self.location.size)
         first = self.observable._enter(x) @ coords.interaction
         offset = NormalCoords(first, sp.zeros(structure, first.dtype))
@@ -148,7 +164,32 @@ class LinearInteraction(AbstractInteraction):
 
     def log_assignments(self, coords: HarmoniumCoords, x: Any) -> Float[Array, " k"]:
         """log p(z = k | x), where the latent family is a mixture."""
-        return self.posterior_family.interaction.log_weights(self.posterior(coords, x))
+        x, label = split_labels(x)
+        upper = self._family_given(x).interaction
+        logs = upper.log_weights(self.posterior(coords, x))
+        return jax.nn.log_softmax(upper.labeled(logs, label))
+
+    def impute(self, coords: HarmoniumCoords, x: Any) -> Any:
+        y = self.latent_mean(coords, x)
+        x, _ = split_labels(x)
+        filled, covariance = filled_cells(self.observable, coords.observable, x)
+        return self.observable._leave(filled + covariance(coords.interaction @ y))
+
+    def latent_mean(self, coords: HarmoniumCoords, x: Any) -> Float[Array, " d"]:
+        """E[y | x]."""
+        data, label = split_labels(x)
+        family = self._family_given(data)
+        means = jax.grad(lambda c: lat.log_normalizer(family, c, label))(
+            self.posterior(coords, data)
+        )
+        return lat.marginal(family, means).first
+
+    def draw_missing(self, key: Key[Array, ""], coords: HarmoniumCoords, x: Any) -> Any:
+        first, second = jax.random.split(key)
+        data, label = split_labels(x)
+        posterior = lat.labeled(self._family_given(data), self.posterior(coords, data), label)
+        latent = self._family_given(data)._sample(first, posterior)
+        return cells.draw(self.observable, second, self.likelihood(coords, latent), data)
 
     # ---------------------------------------------------------------- conjugation
 
@@ -165,16 +206,9 @@ class LinearInteraction(AbstractInteraction):
 
     def _shift(self, coords: HarmoniumCoords | LikelihoodCoords) -> tuple[NormalCoords, Array]:
         # ρ as an offset of the location, and χ. ΘᵀΨΘ = VᵀV.
-        _, gain, mean = self._whitened(coords)
+        _, gain, mean = whitened(self.observable, coords)
         shift = NormalCoords(gain.T @ mean, 0.5 * gain.T @ gain)
         return shift, self.observable._log_normalizer(coords.observable)
-
-    def _whitened(self, coords: HarmoniumCoords | LikelihoodCoords) -> tuple[Any, Array, Array]:
-        # With Ψ⁻¹ = L Lᵀ: the factor L, V = LᵀW = L⁻¹Θ, and Lᵀb = L⁻¹θ_X.
-        structure = self.observable.structure
-        factor, inverse = structure.factors(coords.observable.second)
-        gain = jax.vmap(lambda column: structure.apply(inverse, column), 1, 1)(coords.interaction)
-        return factor, gain, structure.apply(inverse, coords.observable.first)
 
     def split(self, coords: HarmoniumCoords) -> tuple[LikelihoodCoords, Any]:
         likelihood = LikelihoodCoords(coords.observable, coords.interaction)

@@ -13,7 +13,7 @@ from ..families.real.normal import Normal, NormalCoords
 from ..geometry.checks import require
 from ..geometry.points import Mean, Natural
 from ..geometry.structures import AbstractStructure, PositiveDefinite
-from . import posteriors
+from . import conditionals, posteriors
 from .base import AbstractHarmonium
 from .interaction import HarmoniumCoords
 from .linear import LinearInteraction
@@ -88,6 +88,9 @@ class LinearGaussian(AbstractHarmonium):
             Normal(self.lat_dim),
             self.whiten,
         )
+
+    def _conditional(self, coords: HarmoniumCoords, x: Any) -> tuple[Any, Any] | None:
+        return conditionals.conditional(self, coords, x)
 
     def _observing(self, observable: Any) -> "LinearGaussian":
         return replace(self, frame=observable.frame)

@@ -8,8 +8,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from ..families import cells
 from ..families.base import AbstractExponentialFamily
 from ..families.discrete.categorical import Categorical
+from ..families.observations import split_labels
 from ..families.real.normal import Normal
 from ..geometry.checks import require
 from ..geometry.manifold import layout_of
@@ -17,7 +19,7 @@ from ..geometry.points import Natural
 from ..geometry.structures import AbstractStructure
 from . import posteriors
 from .base import AbstractHarmonium
-from .interaction import HarmoniumCoords
+from .interaction import HarmoniumCoords, LikelihoodCoords
 from .one_hot import OneHotInteraction
 
 
@@ -86,6 +88,25 @@ class Mixture(AbstractHarmonium):
         else:
             posterior = prior = Categorical(self.n_components)
         return OneHotInteraction(self.component, self.n_components, varying, posterior, prior)
+
+    def _conditional(self, coords: HarmoniumCoords, x: Any) -> tuple[Any, Any] | None:
+        # That of the components, weighted by p(z | x_seen).
+        data, _ = split_labels(x)
+        parts = self.interaction.components(coords)
+        found = cells.conditional(self.component, jax.tree.map(lambda a: a[0], parts), data)
+        if found is None:
+            return None
+
+        def point(component: Any) -> Any:
+            conditional = cells.conditional(self.component, component, data)
+            assert conditional is not None  # as of the first component
+            return conditional[1]
+
+        result = Mixture(found[0], self.n_components)
+        logs = self.interaction.log_assignments(coords, x)
+        logs = jnp.maximum(logs, jnp.log(jnp.finfo(logs.dtype).tiny))
+        likelihood = LikelihoodCoords(None, jax.vmap(point)(parts))
+        return result, result.interaction.weighted(likelihood, logs)
 
     def _observing(self, observable: Any) -> "Mixture":
         own = self.component

@@ -9,6 +9,7 @@ and component k has the weight π_k ∝ exp(w_k + ψ_X(θ_k)). The component may
 over (x, y); then the latent variables are (y, z).
 """
 
+from functools import partial
 from typing import Any, final
 
 import equinox as eqx
@@ -16,7 +17,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key, PyTree
 
+from ..families import cells
+from ..families.compiled import dtype_of
 from ..families.frame import rescale
+from ..families.observations import split_labels
 from ..families.real.normal import NormalCoords
 from ..families.reframe import between, reframe
 from ..geometry import spaces as sp
@@ -80,6 +84,11 @@ class OneHotInteraction(AbstractInteraction):
         return self.component.observed_support
 
     @property
+    def n_labels(self) -> int:
+        """K."""
+        return self.n_components
+
+    @property
     def splitting(self) -> Splitting:
         """The decomposition of the precisions of normal components into varying part and rest."""
         whole = self.component.structure
@@ -125,7 +134,7 @@ class OneHotInteraction(AbstractInteraction):
     def sufficient_statistic(self, x: Any, z: Any) -> HarmoniumCoords:
         data, k = self._regroup(x, z)
         statistic = self.component._sufficient_statistic(data)
-        indicator = (k == jnp.arange(self.n_components)).astype(_dtype(statistic))
+        indicator = (k == jnp.arange(self.n_components)).astype(dtype_of(statistic))
         return self._split_means(
             statistic,
             jax.tree.map(lambda a: jnp.tensordot(indicator, a, axes=0), statistic),
@@ -135,21 +144,28 @@ class OneHotInteraction(AbstractInteraction):
     def log_base_measure(self, x: Any, z: Any) -> Array:
         return self.component._log_base_measure(self._regroup(x, z)[0])
 
-    def log_normalizer(self, coords: HarmoniumCoords) -> Array:
-        return jax.nn.logsumexp(coords.latent + self._normalizers(coords))
+    def log_normalizer(self, coords: HarmoniumCoords, label: Any = None) -> Array:
+        return jax.nn.logsumexp(self.labeled(coords.latent + self._normalizers(coords), label))
 
     def log_normalizer_given(self, coords: HarmoniumCoords, x: Any) -> Array:
         return jax.nn.logsumexp(self._logits_given(coords, x))
 
     def log_evidence(self, coords: HarmoniumCoords, x: Any) -> Array:
         # log Σ_k π_k p(x | z = k), with the derivatives of w_k + ψ_X(θ_k | x)
+        x, label = split_labels(x)
         weights = differentiated_as(self.log_weights(coords), coords.latent)
-        own = self._over_components(lambda c: self.component._log_evidence(c, x), coords)
-        return jax.nn.logsumexp(weights + own)
+        own = self._over_components(lambda c: cells.log_evidence(self.component, c, x), coords)
+        return jax.nn.logsumexp(self.labeled(weights + own, label))
 
     def log_assignments(self, coords: HarmoniumCoords, x: Any) -> Float[Array, " k"]:
         """log p(z = k | x)."""
         return jax.nn.log_softmax(self._logits_given(coords, x))
+
+    def labeled(self, logits: Float[Array, " k"], label: Any) -> Float[Array, " k"]:
+        """Logits of the components that a label admits; −∞ for the others."""
+        if label is None:
+            return logits
+        return jnp.where((label < 0) | (label == jnp.arange(self.n_components)), logits, -jnp.inf)
 
     def likelihood(self, coords: HarmoniumCoords | LikelihoodCoords, z: Any) -> Any:
         y, k = z if self.nested else (None, z)
@@ -162,8 +178,19 @@ class OneHotInteraction(AbstractInteraction):
         if not self.nested:
             return logits[1:] - logits[0]
         parts = self._over_components(lambda c: self.component.interaction.posterior(c, x), coords)
-        own = jax.vmap(self.component.posterior_family._log_normalizer)(parts)
+        own = jax.vmap(self.component.family_given(x)._log_normalizer)(parts)
         return HarmoniumCoords(None, parts, _anchored(logits - own))
+
+    def impute(self, coords: HarmoniumCoords, x: Any) -> Any:
+        shares, (x, _) = jnp.exp(self.log_assignments(coords, x)), split_labels(x)
+        own = self._over_components(partial(cells.expectation, self.component, x=x), coords)
+        return jax.tree.map(lambda leaf: jnp.tensordot(shares, leaf, axes=1), own)
+
+    def draw_missing(self, key: Key[Array, ""], coords: HarmoniumCoords, x: Any) -> Any:
+        first, second = jax.random.split(key)
+        chosen = jax.random.categorical(first, self.log_assignments(coords, x))
+        component = jax.tree.map(lambda leaf: leaf[chosen], self.components(coords))
+        return cells.draw(self.component, second, component, split_labels(x)[0])
 
     # ---------------------------------------------------------------- conjugation
 
@@ -372,7 +399,7 @@ class OneHotInteraction(AbstractInteraction):
 
     def weak_means(self, xs: Any) -> HarmoniumCoords:
         own = self.component._weak_means(xs)
-        weights = jnp.full((self.n_components,), 1 / self.n_components, _dtype(own))
+        weights = jnp.full((self.n_components,), 1 / self.n_components, dtype_of(own))
         joint = jax.tree.map(lambda leaf: jnp.tensordot(weights, leaf, axes=0), own)
         return self._split_means(own, joint, weights)
 
@@ -447,9 +474,9 @@ class OneHotInteraction(AbstractInteraction):
         return self._over_components(self.component._log_normalizer, coords)
 
     def _logits_given(self, coords: HarmoniumCoords, x: Any) -> Float[Array, " k"]:
-        return coords.latent + self._over_components(
-            lambda c: self.component._log_normalizer_given(c, x), coords
-        )
+        x, label = split_labels(x)
+        given = partial(cells.log_normalizer_given, self.component, x=x)
+        return self.labeled(coords.latent + self._over_components(given, coords), label)
 
     def _split_means(self, total: Any, joint: Any, weights: Array) -> HarmoniumCoords:
         # Mean coordinates from E[s(x)], E[1[z = k] s(x)] and E[1[z = k]].
@@ -471,7 +498,3 @@ def _rows(values: Array, like: Array) -> Array:
 
 def _scale_rows(values: Array, leaf: Array) -> Array:
     return _rows(values, leaf) * leaf
-
-
-def _dtype(tree: Any) -> Any:
-    return jnp.result_type(*jax.tree.leaves(tree))

@@ -2,12 +2,11 @@
 
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ..families.compiled import over_data
-from ..families.support import check_data
+from ..families.support import check_observation
 from ..geometry.points import Natural
 from .base import AbstractHarmonium
 from .interaction import HarmoniumCoords
@@ -41,7 +40,7 @@ def _batched(
     kernel: Any, model: AbstractHarmonium, params: Natural[HarmoniumCoords], x: Any, name: str
 ) -> Array:
     model._check_point(params, Natural, name, "params")
-    x, batch = check_data(x, model.observed_support, model._owner(name), "x")
+    x, batch = check_observation(model, x, model._owner(name))
     return over_data(kernel, len(batch), 1)(model, params.coords, x)
 
 
@@ -51,9 +50,5 @@ def _log_assignments(model: AbstractHarmonium, coords: HarmoniumCoords, x: Any) 
 
 
 def _latent_mean(model: AbstractHarmonium, coords: HarmoniumCoords, x: Any) -> Array:
-    posterior = model.interaction.posterior(coords, x)
-    means = jax.grad(model.posterior_family._log_normalizer)(posterior)
-    family = model.posterior_family
-    return (
-        family.interaction.marginal(means) if isinstance(family, AbstractHarmonium) else means
-    ).first
+    interaction: Any = model.interaction  # a linear one
+    return interaction.latent_mean(coords, x)

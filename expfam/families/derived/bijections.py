@@ -75,7 +75,7 @@ class ExponentialMap(AbstractBijection):
     def image(self, support: Support) -> Support | None:
         """Positive numbers, or numbers of at least m."""
         if support.kind == "nonnegative":
-            return Support(support.shape, "at least", bound=self.scale)
+            return Support(support.shape, "at least", whole=support.whole, bound=self.scale)
         return _with_kind(support, "positive") if support.kind == "real" else None
 
     def forward(self, x: Array) -> Array:
@@ -245,7 +245,7 @@ def check_positive(value: Any, owner: str, argument: str) -> None:
 
 
 def _with_kind(support: Support, kind: Kind) -> Support:
-    return Support(support.shape, kind)
+    return Support(support.shape, kind, whole=support.whole)
 
 
 def _representable(x: Array) -> Array:

@@ -7,6 +7,7 @@ from jaxtyping import Array, Bool, Float, Key, PyTree
 
 from .. import compiled
 from ..base import AbstractExponentialFamily, Data
+from ..cells import OfBase
 from ..conjugacy.carried import Carried, carry
 
 C = TypeVar("C")
@@ -36,6 +37,15 @@ class AbstractNamedFamily(AbstractExponentialFamily[C]):
         return self.support
 
     @property
+    def n_labels(self) -> int:
+        """None: nothing is latent."""
+        return 0
+
+    @property
+    def _cells(self) -> OfBase:
+        return OfBase(self.definition)
+
+    @property
     def _conjugacy(self) -> Carried | None:
         return carry(self.definition)
 
@@ -52,9 +62,6 @@ class AbstractNamedFamily(AbstractExponentialFamily[C]):
         return self.definition._log_normalizer_given(coords, x)
 
     def _log_density(self, coords: C, x: Data) -> Float[Array, ""]:
-        return self.definition._log_density(coords, x)
-
-    def _log_observable_density(self, coords: C, x: Data) -> Float[Array, ""]:
         return self.definition._log_density(coords, x)
 
     def _log_evidence(self, coords: C, x: Data) -> Float[Array, ""]:

@@ -3,11 +3,14 @@
 from typing import Any, final
 
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key, PyTree
 
 from .. import compiled
 from ..base import AbstractExponentialFamily
+from ..cells import AbstractCells, conditional, draw, log_evidence, log_normalizer_given
 from ..conjugacy.carried import Carried, carry
+from ..observations import Incomplete
 from ..observed import AbstractObservedFamily, is_fully_observed
 from ..support import Support
 from .bijections import AbstractBijection
@@ -71,6 +74,10 @@ class PushForward(AbstractObservedFamily[Any]):
         return support
 
     @property
+    def _cells(self) -> "MappedCells":
+        return MappedCells()
+
+    @property
     def _conjugacy(self) -> Carried | None:
         return carry(self.base)
 
@@ -126,3 +133,44 @@ class PushForward(AbstractObservedFamily[Any]):
 
     def _from_unconstrained(self, free: PyTree[Array]) -> Any:
         return self.base._from_unconstrained(free)
+
+
+@final
+class MappedCells(AbstractCells):
+    """What is missing of f(x) is missing of x, entry by entry."""
+
+    def log_normalizer_given(self, family: Any, coords: Any, x: Any) -> Float[Array, ""]:
+        """That of the base, with the slope at the cells seen."""
+        origin = _origin(family, x)
+        return log_normalizer_given(family.base, coords, origin) - _log_slope(family, origin)
+
+    def log_evidence(self, family: Any, coords: Any, x: Any) -> Float[Array, ""]:
+        """That of the base, with the slope at the cells seen."""
+        origin = _origin(family, x)
+        return log_evidence(family.base, coords, origin) - _log_slope(family, origin)
+
+    def expectation(self, family: Any, coords: Any, x: Any) -> Any:
+        """The expectation of f(x) has no closed form."""
+        raise TypeError(
+            f"{family!r}: the expectation of a missing cell has no closed form; draw it with "
+            "`sample_missing`."
+        )
+
+    def draw(self, family: Any, key: Key[Array, ""], coords: Any, x: Any) -> Any:
+        """f of draws."""
+        drawn = family.bijection.forward(draw(family.base, key, coords, _origin(family, x)))
+        return jnp.where(x.observed, x.values, drawn)
+
+    def conditional(self, family: Any, coords: Any, x: Any) -> tuple[Any, Any] | None:
+        """The push-forward of the conditional."""
+        found = conditional(family.base, coords, _origin(family, x))
+        return None if found is None else (PushForward(found[0], family.bijection), found[1])
+
+
+def _origin(family: Any, x: Incomplete) -> Incomplete:
+    return Incomplete(family.bijection.inverse(x.values), x.observed)
+
+
+def _log_slope(family: Any, origin: Incomplete) -> Float[Array, ""]:
+    slopes = jax.vmap(family.bijection.log_slope)(jnp.ravel(origin.values))
+    return jnp.sum(jnp.where(jnp.ravel(origin.observed), slopes, 0))

@@ -11,6 +11,7 @@ from ...geometry.points import Natural, pairing
 from ...geometry.spaces import zeros
 from .. import compiled
 from ..base import AbstractExponentialFamily, Data
+from ..cells import OfBase
 from ..conjugacy.base import AbstractConjugacy
 from ..observed import AbstractObservedFamily, is_fully_observed
 from .bijections import capability
@@ -75,6 +76,10 @@ class SubFamily(AbstractObservedFamily[Any]):
 
     def _embed(self, coords: Any) -> Any:
         return self.restriction.embed(self.base, coords)
+
+    @property
+    def _cells(self) -> OfBase:
+        return OfBase(self.base, self._embed)
 
     @property
     def _conjugacy(self) -> AbstractConjugacy | None:

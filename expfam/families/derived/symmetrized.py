@@ -9,6 +9,7 @@ from jaxtyping import Array, Bool, Float, Key, PyTree
 
 from .. import compiled
 from ..base import AbstractExponentialFamily
+from ..cells import Whole
 from ..conjugacy.carried import Carried, carry
 from ..observed import AbstractObservedFamily, is_fully_observed
 from ..support import Support
@@ -74,6 +75,10 @@ class Symmetrized(AbstractObservedFamily[Any]):
     @property
     def _conjugacy(self) -> Carried | None:
         return carry(self.base)
+
+    @property
+    def _cells(self) -> Whole:
+        return Whole(lambda family, coords: jnp.asarray(family.center, float))
 
     def _sufficient_statistic(self, x: Array) -> Any:
         return self.base._sufficient_statistic(self._distance(x))

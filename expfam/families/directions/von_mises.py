@@ -10,6 +10,7 @@ from jaxtyping import Array, Bool, Float, Key
 from ...geometry.checks import require
 from ...geometry.points import Natural
 from ...geometry.spaces import Euclidean
+from ..cells import Whole
 from ..conjugacy.integrals import Directions
 from ..observed import AbstractObservedFamily, estimate_from_average
 from ..support import Support
@@ -70,6 +71,10 @@ class VonMises(AbstractObservedFamily[Array]):
     @property
     def _conjugacy(self) -> Directions:
         return Directions(2)
+
+    @property
+    def _cells(self) -> Whole:
+        return Whole(lambda family, coords: jnp.arctan2(coords[1], coords[0]))
 
     def _sufficient_statistic(self, x: Array) -> Array:
         return _point(x)

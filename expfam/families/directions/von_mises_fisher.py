@@ -14,6 +14,7 @@ from ...geometry.duality import bregman_divergence
 from ...geometry.points import Natural
 from ...geometry.roots import solve_decreasing
 from ...geometry.spaces import Euclidean
+from ..cells import Whole, mean_statistic
 from ..conjugacy.integrals import Directions
 from ..observed import AbstractObservedFamily, estimate_from_average
 from ..special.bessel import bessel
@@ -99,6 +100,10 @@ class VonMisesFisher(AbstractObservedFamily[Array]):
     @property
     def _conjugacy(self) -> Directions:
         return Directions(self.size)
+
+    @property
+    def _cells(self) -> Whole:
+        return Whole(mean_statistic)
 
     def _sufficient_statistic(self, x: Array) -> Array:
         return x

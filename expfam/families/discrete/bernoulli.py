@@ -9,6 +9,7 @@ from jaxtyping import Array, Bool, Float, Key
 from ...geometry.checks import require
 from ...geometry.points import Natural
 from ...geometry.spaces import Euclidean
+from ..cells import Whole, mean_statistic
 from ..conjugacy.concentration import Trials
 from ..observed import AbstractObservedFamily, estimate_from_average, halfway_to_origin
 from ..special.logistic import divergence, softplus
@@ -57,6 +58,10 @@ class Bernoulli(AbstractObservedFamily[Array]):
     @property
     def _conjugacy(self) -> Trials:
         return Trials()
+
+    @property
+    def _cells(self) -> Whole:
+        return Whole(mean_statistic)
 
     def _sufficient_statistic(self, x: Array) -> Array:
         return x.astype(float)

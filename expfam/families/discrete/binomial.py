@@ -11,6 +11,7 @@ from jaxtyping import Array, Bool, Float, Key
 from ...geometry.checks import require
 from ...geometry.points import Natural
 from ...geometry.spaces import Euclidean
+from ..cells import Whole, mean_statistic
 from ..conjugacy.concentration import Trials
 from ..observed import AbstractObservedFamily, estimate_from_average, halfway_to_origin
 from ..special.counts import Rule, count_rule, expectation
@@ -76,6 +77,10 @@ class Binomial(AbstractObservedFamily[Array]):
     @property
     def _conjugacy(self) -> Trials:
         return Trials(self.n_trials)
+
+    @property
+    def _cells(self) -> Whole:
+        return Whole(mean_statistic)
 
     def _sufficient_statistic(self, x: Array) -> Array:
         return x.astype(float)

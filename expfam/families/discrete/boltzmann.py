@@ -9,9 +9,11 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Key
 
 from ...geometry.checks import require
+from ...geometry.derivatives import differentiated_as
 from ...geometry.duality import invert_gradient
 from ...geometry.points import Natural
 from ...geometry.spaces import Euclidean
+from ..cells import AbstractCells, mean_statistic
 from ..observed import AbstractObservedFamily, estimate_from_average, halfway_to_origin
 from ..special import states
 from ..special.elimination import Edge, plan
@@ -132,7 +134,7 @@ class Boltzmann(AbstractObservedFamily[BoltzmannCoords]):
     @property
     def support(self) -> Support:
         """Vectors of n numbers 0 or 1."""
-        return Support((self.size,), "binary")
+        return Support((self.size,), "binary", whole=0)
 
     # ---------------------------------------------------------------- usual parameters
 
@@ -176,6 +178,20 @@ class Boltzmann(AbstractObservedFamily[BoltzmannCoords]):
         return zeros.at[i, j].set(coupling).at[j, i].set(coupling)
 
     # ---------------------------------------------------------------- kernels
+
+    @property
+    def _cells(self) -> "BoltzmannCells":
+        return BoltzmannCells()
+
+    def _clamped(self, coords: BoltzmannCoords, x: Array, seen: Array) -> BoltzmannCoords:
+        # The machine of the variables that are missing, given the others: those have no bias and
+        # no couplings in it, and each adds log 2 to its log-normalizer.
+        i, j = self._ends
+        values = jnp.where(seen, x, 0).astype(coords.bias.dtype)
+        pull = coords.bias.at[i].add(coords.coupling * values[j])
+        pull = pull.at[j].add(coords.coupling * values[i])
+        free = ~seen[i] & ~seen[j]
+        return BoltzmannCoords(jnp.where(seen, 0, pull), jnp.where(free, coords.coupling, 0))
 
     def _sufficient_statistic(self, x: Array) -> BoltzmannCoords:
         i, j = self._ends
@@ -268,3 +284,50 @@ class Boltzmann(AbstractObservedFamily[BoltzmannCoords]):
 
     def _from_unconstrained(self, free: BoltzmannCoords) -> BoltzmannCoords:
         return free
+
+
+@final
+class BoltzmannCells(AbstractCells):
+    """Every variable can be missing by itself: those that are seen are clamped."""
+
+    def log_normalizer_given(self, family: Any, coords: Any, x: Any) -> Float[Array, ""]:
+        """ψ(θ | x_seen)."""
+        known = jnp.where(x.observed, x.values, 0)
+        clamped = family._clamped(coords, x.values, x.observed)
+        linear = family._log_normalizer_given(coords, known)
+        return linear + family._log_normalizer(clamped) - _log_states(x)
+
+    def log_evidence(self, family: Any, coords: Any, x: Any) -> Float[Array, ""]:
+        """log p(x_seen) = log p(x) − log p(x_missing | x_seen), with zeros in missing cells."""
+        known = jnp.where(x.observed, x.values, 0)
+        clamped = family._clamped(coords, x.values, x.observed)
+        rest = family._log_density(clamped, known) + _log_states(x)
+        value = family._log_density(coords, known) - rest
+        return differentiated_as(value, self.log_normalizer_given(family, coords, x))
+
+    def expectation(self, family: Any, coords: Any, x: Any) -> Any:
+        """The datum, with conditional probabilities."""
+        clamped = family._clamped(coords, x.values, x.observed)
+        return jnp.where(x.observed, x.values, mean_statistic(family, clamped).bias)
+
+    def draw(self, family: Any, key: Key[Array, ""], coords: Any, x: Any) -> Any:
+        """The datum, with draws."""
+        clamped = family._clamped(coords, x.values, x.observed)
+        return jnp.where(x.observed, x.values, family._sample(key, clamped))
+
+    def conditional(self, family: Any, coords: Any, x: Any) -> tuple[Any, Any] | None:
+        """The machine of the missing variables."""
+        missing = np.flatnonzero(~np.asarray(x.observed))
+        if not missing.size:
+            return None
+        clamped = family._clamped(coords, x.values, x.observed)
+        place = {int(old): new for new, old in enumerate(missing)}
+        kept = [n for n, (i, j) in enumerate(family.pairs) if i in place and j in place]
+        edges = tuple((place[family.pairs[n][0]], place[family.pairs[n][1]]) for n in kept)
+        coords = BoltzmannCoords(clamped.bias[missing], clamped.coupling[np.array(kept, int)])
+        return Boltzmann(int(missing.size), edges), coords
+
+
+def _log_states(x: Any) -> Float[Array, ""]:
+    # of the variables that are seen, each of two states without bias
+    return jnp.asarray(jnp.log(2.0)) * jnp.sum(x.observed)

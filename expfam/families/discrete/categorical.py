@@ -10,6 +10,7 @@ from jaxtyping import Array, Bool, Float, Key
 from ...geometry.checks import require
 from ...geometry.points import Natural
 from ...geometry.spaces import Euclidean
+from ..cells import Whole
 from ..conjugacy.concentration import Trials
 from ..observed import AbstractObservedFamily, estimate_from_average, halfway_to_origin
 from ..special.logistic import divergence, logsumexp, surprisals
@@ -83,6 +84,10 @@ class Categorical(AbstractObservedFamily[Array]):
     @property
     def _conjugacy(self) -> Trials:
         return Trials()
+
+    @property
+    def _cells(self) -> Whole:
+        return Whole(lambda family, coords: jnp.argmax(family._logits(coords)))
 
     def _sufficient_statistic(self, x: Array) -> Array:
         return (x == jnp.arange(1, self.n_categories)).astype(float)

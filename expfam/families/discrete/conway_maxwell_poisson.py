@@ -10,6 +10,7 @@ from jaxtyping import Array, Bool, Float, Key
 from ...geometry.checks import require
 from ...geometry.points import Natural
 from ...geometry.spaces import Euclidean
+from ..cells import Whole, mean_statistic
 from ..observed import AbstractObservedFamily
 from ..special import dispersed
 from ..special.gamma import log_gamma
@@ -84,6 +85,10 @@ class ConwayMaxwellPoisson(AbstractObservedFamily[ConwayMaxwellPoissonCoords]):
         """Rate μ and dispersion ν."""
         self._check_point(params, Natural, "rate_dispersion", "params")
         return dispersed.rate_of(_stack(params.coords)), -params.coords.log_factorial
+
+    @property
+    def _cells(self) -> Whole:
+        return Whole(lambda family, coords: mean_statistic(family, coords).count)
 
     def _sufficient_statistic(self, x: Array) -> ConwayMaxwellPoissonCoords:
         return ConwayMaxwellPoissonCoords(x.astype(float), log_gamma(x.astype(float) + 1))

@@ -9,6 +9,7 @@ from jaxtyping import Array, Bool, Float, Key
 from ...geometry.checks import require
 from ...geometry.points import Natural
 from ...geometry.spaces import Euclidean
+from ..cells import Whole, mean_statistic
 from ..conjugacy.concentration import Waiting
 from ..observed import AbstractObservedFamily, estimate_from_average
 from ..special.logistic import log1mexp, odds
@@ -60,6 +61,10 @@ class Geometric(AbstractObservedFamily[Array]):
     @property
     def _conjugacy(self) -> Waiting:
         return Waiting()
+
+    @property
+    def _cells(self) -> Whole:
+        return Whole(mean_statistic)
 
     def _sufficient_statistic(self, x: Array) -> Array:
         return x.astype(float)

@@ -10,6 +10,7 @@ from ...geometry.checks import require
 from ...geometry.points import Natural
 from ...geometry.roots import solve_decreasing
 from ...geometry.spaces import Euclidean
+from ..cells import Whole, mean_statistic
 from ..conjugacy.integrals import Abundance
 from ..observed import AbstractObservedFamily, estimate_from_average
 from ..special.counts import count_rule, expectation
@@ -64,6 +65,10 @@ class Logarithmic(AbstractObservedFamily[Array]):
     @property
     def _conjugacy(self) -> Abundance:
         return Abundance()
+
+    @property
+    def _cells(self) -> Whole:
+        return Whole(mean_statistic)
 
     def _sufficient_statistic(self, x: Array) -> Array:
         return x.astype(float)

@@ -9,6 +9,7 @@ from jaxtyping import Array, Bool, Float, Key
 
 from ...geometry.checks import require
 from ...geometry.points import Natural
+from ..cells import Whole
 from ..conjugacy.concentration import Trials
 from ..observed import AbstractObservedFamily, estimate_from_average, halfway_to_origin
 from ..special.gamma import deviance, factorial_remainder
@@ -92,6 +93,14 @@ class Multinomial(AbstractObservedFamily[Array]):
     @property
     def _conjugacy(self) -> Trials:
         return Trials(self.n_trials)
+
+    @property
+    def _cells(self) -> Whole:
+        return Whole(
+            lambda family, coords: (
+                family.n_trials * jax.nn.softmax(family._one_trial._logits(coords))
+            )
+        )
 
     def _sufficient_statistic(self, x: Array) -> Array:
         return x[1:].astype(float)

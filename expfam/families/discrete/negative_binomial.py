@@ -10,6 +10,7 @@ from jaxtyping import Array, Bool, Float, Key
 from ...geometry.checks import require
 from ...geometry.points import Natural
 from ...geometry.spaces import Euclidean
+from ..cells import Whole, mean_statistic
 from ..conjugacy.concentration import Waiting
 from ..observed import AbstractObservedFamily, estimate_from_average
 from ..special.counts import count_rule, draw_poisson, expectation
@@ -77,6 +78,10 @@ class NegativeBinomial(AbstractObservedFamily[Array]):
     @property
     def _conjugacy(self) -> Waiting:
         return Waiting(self.count)
+
+    @property
+    def _cells(self) -> Whole:
+        return Whole(mean_statistic)
 
     def _sufficient_statistic(self, x: Array) -> Array:
         return x.astype(float)

@@ -10,6 +10,7 @@ from jaxtyping import Array, Bool, Float, Key
 from ...geometry.checks import require
 from ...geometry.points import Natural
 from ...geometry.spaces import Euclidean
+from ..cells import Whole, mean_statistic
 from ..conjugacy.rate import LogRate
 from ..observed import AbstractObservedFamily, estimate_from_average, halfway_to_origin
 from ..special.counts import draw_poisson
@@ -64,6 +65,10 @@ class Poisson(AbstractObservedFamily[Array]):
     @property
     def _conjugacy(self) -> LogRate:
         return LogRate()
+
+    @property
+    def _cells(self) -> Whole:
+        return Whole(mean_statistic)
 
     def _sufficient_statistic(self, x: Array) -> Array:
         return x.astype(float)

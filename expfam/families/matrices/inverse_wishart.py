@@ -18,6 +18,7 @@ from ...geometry.linalg import (
     log_determinant,
 )
 from ...geometry.points import Natural
+from ..cells import Whole
 from ..observed import AbstractObservedFamily, given_by_density
 from ..support import Support
 from .wishart import Wishart, WishartCoords, draw_root, factor_of, log_standard_density, mean_of
@@ -99,6 +100,10 @@ class InverseWishart(AbstractObservedFamily[WishartCoords]):
         """Scale matrix Ψ and degrees of freedom n."""
         self._check_point(params, Natural, "scale_freedom", "params")
         return -2 * params.coords.matrix, 2 * params.coords.log_determinant
+
+    @property
+    def _cells(self) -> Whole:
+        return Whole()
 
     def _sufficient_statistic(self, x: Array) -> WishartCoords:
         _, inverse = factorize(x)

@@ -12,6 +12,7 @@ from ...geometry.linalg import cholesky, invert_triangular, is_symmetric, log_de
 from ...geometry.points import Natural, pairing
 from ...geometry.spaces import Euclidean, Symmetric
 from ...geometry.structures import PositiveDefinite
+from ..cells import Whole, mean_statistic
 from ..observed import AbstractObservedFamily, given_by_density
 from ..special.constants import LOG_2_PI
 from ..support import Support
@@ -150,6 +151,10 @@ class MatrixNormal(AbstractObservedFamily[MatrixNormalCoords]):
     def _log_volume(self, like: Array) -> Array | float:
         root = self._root(like)
         return 0.0 if root is None else self.columns / 2 * log_determinant(root)
+
+    @property
+    def _cells(self) -> Whole:
+        return Whole(lambda family, coords: mean_statistic(family, coords).first)
 
     def _sufficient_statistic(self, x: Array) -> MatrixNormalCoords:
         w = self._whiten_rows(x)

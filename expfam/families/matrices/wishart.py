@@ -21,6 +21,7 @@ from ...geometry.linalg import (
 from ...geometry.points import Natural, pairing
 from ...geometry.roots import solve_decreasing
 from ...geometry.spaces import Euclidean, Symmetric
+from ..cells import Whole, mean_statistic
 from ..conjugacy.integrals import ShapeMatrix
 from ..observed import AbstractObservedFamily, given_by_density
 from ..special.divergence import gamma_shapes, shape_gap, shape_remainders, wishart_divergence
@@ -119,6 +120,10 @@ class Wishart(AbstractObservedFamily[WishartCoords]):
     @property
     def _conjugacy(self) -> ShapeMatrix:
         return ShapeMatrix(self.size)
+
+    @property
+    def _cells(self) -> Whole:
+        return Whole(lambda family, coords: mean_statistic(family, coords).matrix)
 
     def _sufficient_statistic(self, x: Array) -> WishartCoords:
         return WishartCoords(x, log_determinant(cholesky(x)))

@@ -20,6 +20,7 @@ from ...geometry.linalg import (
 from ...geometry.points import Natural, pairing
 from ...geometry.spaces import Euclidean, Symmetric
 from ...geometry.structures import PositiveDefinite
+from ..cells import Whole
 from ..matrices.inverse_wishart import InverseWishart
 from ..matrices.wishart import Wishart, WishartCoords, mean_of
 from ..observed import AbstractObservedFamily, given_by_density
@@ -144,6 +145,10 @@ class MatrixNormalInverseWishart(AbstractObservedFamily[NormalWishartCoords]):
         coords = params.coords
         location, _, wishart = jax.jit(_split)(coords)
         return location, coords.quadratic, -2 * wishart.matrix, coords.log_determinant
+
+    @property
+    def _cells(self) -> Whole:
+        return Whole()
 
     def _sufficient_statistic(self, x: tuple[Array, Array]) -> NormalWishartCoords:
         # with Σ = L Lᵀ

@@ -10,6 +10,7 @@ from jaxtyping import Array, Bool, Float, Key
 from ...geometry.checks import require, require_shape
 from ...geometry.points import Natural, pairing
 from ...geometry.spaces import Euclidean
+from ..cells import Whole
 from ..observed import AbstractObservedFamily, given_by_density
 from ..positive.gamma import Gamma, GammaCoords
 from ..special.constants import LOG_2_PI
@@ -113,6 +114,10 @@ class NormalGamma(AbstractObservedFamily[NormalGammaCoords]):
         """Location m, count κ, shape a and rate b."""
         self._check_point(params, Natural, "location_count_shape_rate", "params")
         return usual(params.coords)
+
+    @property
+    def _cells(self) -> Whole:
+        return Whole()
 
     def _sufficient_statistic(self, x: tuple[Array, Array]) -> NormalGammaCoords:
         mean, precision = x

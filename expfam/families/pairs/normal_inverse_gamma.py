@@ -7,6 +7,7 @@ from jaxtyping import Array, Bool, Float, Key
 
 from ...geometry.checks import require
 from ...geometry.points import Natural
+from ..cells import Whole
 from ..observed import AbstractObservedFamily, given_by_density
 from ..support import Support
 from .normal_gamma import NormalGamma, NormalGammaCoords, check_usual, from_usual, usual
@@ -86,6 +87,10 @@ class NormalInverseGamma(AbstractObservedFamily[NormalGammaCoords]):
         """Location m, count κ, shape a and scale b."""
         self._check_point(params, Natural, "location_count_shape_scale", "params")
         return usual(params.coords)
+
+    @property
+    def _cells(self) -> Whole:
+        return Whole()
 
     def _sufficient_statistic(self, x: tuple[Array, Array]) -> NormalGammaCoords:
         mean, variance = x

@@ -17,6 +17,7 @@ from ...geometry.linalg import (
     log_determinant,
 )
 from ...geometry.points import Natural
+from ..cells import Whole
 from ..matrices.inverse_wishart import InverseWishart
 from ..matrices.wishart import mean_of
 from ..observed import AbstractObservedFamily, given_by_density
@@ -124,6 +125,10 @@ class NormalInverseWishart(AbstractObservedFamily[NormalWishartCoords]):
         coords = params.coords
         location, wishart = split(coords)
         return location, coords.quadratic, -2 * wishart.matrix, coords.log_determinant
+
+    @property
+    def _cells(self) -> Whole:
+        return Whole()
 
     def _sufficient_statistic(self, x: tuple[Array, Array]) -> NormalWishartCoords:
         # with Σ = L Lᵀ

@@ -20,6 +20,7 @@ from ...geometry.linalg import (
 )
 from ...geometry.points import Natural, pairing
 from ...geometry.spaces import Euclidean, Symmetric
+from ..cells import Whole
 from ..matrices.wishart import Wishart, WishartCoords, mean_of, scale_of
 from ..observed import AbstractObservedFamily, given_by_density
 from ..special.constants import LOG_2_PI
@@ -142,6 +143,10 @@ class NormalWishart(AbstractObservedFamily[NormalWishartCoords]):
         coords = params.coords
         location, wishart = split(coords)
         return location, coords.quadratic, scale_of(wishart), coords.log_determinant
+
+    @property
+    def _cells(self) -> Whole:
+        return Whole()
 
     def _sufficient_statistic(self, x: tuple[Array, Array]) -> NormalWishartCoords:
         mean, precision = x

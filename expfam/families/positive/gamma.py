@@ -11,6 +11,7 @@ from ...geometry.checks import require
 from ...geometry.points import Natural
 from ...geometry.roots import solve_decreasing
 from ...geometry.spaces import Euclidean
+from ..cells import Whole
 from ..conjugacy.integrals import Shape
 from ..observed import AbstractObservedFamily
 from ..special.divergence import gamma_divergence
@@ -85,6 +86,10 @@ class Gamma(AbstractObservedFamily[GammaCoords]):
     @property
     def _conjugacy(self) -> Shape:
         return Shape()
+
+    @property
+    def _cells(self) -> Whole:
+        return Whole(lambda family, coords: family._mean_value(coords))
 
     def _sufficient_statistic(self, x: Array) -> GammaCoords:
         return GammaCoords(x, jnp.log(x))

@@ -10,6 +10,7 @@ from jaxtyping import Array, Bool, Float, Key
 from ...geometry.checks import require
 from ...geometry.points import Natural
 from ...geometry.spaces import Euclidean
+from ..cells import Whole, mean_statistic
 from ..conjugacy.integrals import PassageTimes
 from ..observed import AbstractObservedFamily
 from ..special.constants import LOG_2_PI
@@ -87,6 +88,10 @@ class InverseGaussian(AbstractObservedFamily[InverseGaussianCoords]):
     @property
     def _conjugacy(self) -> PassageTimes:
         return PassageTimes()
+
+    @property
+    def _cells(self) -> Whole:
+        return Whole(lambda family, coords: mean_statistic(family, coords).value)
 
     def _sufficient_statistic(self, x: Array) -> InverseGaussianCoords:
         return InverseGaussianCoords(x, 1 / x)

@@ -10,6 +10,7 @@ from jaxtyping import Array, Bool, Float, Key
 from ...geometry.checks import require
 from ...geometry.points import Natural
 from ...geometry.spaces import Euclidean
+from ..cells import Whole
 from ..observed import AbstractObservedFamily, estimate_from_average
 from ..special.gamma import deviance, factorial_remainder
 from ..support import Support
@@ -79,6 +80,12 @@ class Beta(AbstractObservedFamily[BetaCoords]):
         """The concentrations α and β."""
         self._check_point(params, Natural, "concentration", "params")
         return params.coords.logarithm, params.coords.complement
+
+    @property
+    def _cells(self) -> Whole:
+        return Whole(
+            lambda family, coords: coords.logarithm / (coords.logarithm + coords.complement)
+        )
 
     def _sufficient_statistic(self, x: Array) -> BetaCoords:
         return BetaCoords(jnp.log(x), jnp.log1p(-x))

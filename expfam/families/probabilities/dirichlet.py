@@ -12,6 +12,7 @@ from ...geometry.duality import bregman_divergence
 from ...geometry.points import Natural
 from ...geometry.roots import solve_decreasing
 from ...geometry.spaces import Euclidean
+from ..cells import Whole
 from ..observed import AbstractObservedFamily, estimate_from_average
 from ..special.gamma import (
     deviance,
@@ -94,6 +95,10 @@ class Dirichlet(AbstractObservedFamily[Array]):
         """The concentrations α."""
         self._check_point(params, Natural, "concentration", "params")
         return params.coords
+
+    @property
+    def _cells(self) -> Whole:
+        return Whole(lambda family, coords: coords / jnp.sum(coords))
 
     def _sufficient_statistic(self, x: Array) -> Array:
         return jnp.log(x)

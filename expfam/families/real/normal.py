@@ -17,6 +17,7 @@ from ..frame import Frame, rescale
 from ..observed import AbstractObservedFamily
 from ..special.constants import LOG_2_PI
 from ..support import Support
+from .partly_seen import NormalCells
 
 
 @final
@@ -84,7 +85,7 @@ class Normal(AbstractObservedFamily[NormalCoords]):
     @property
     def support(self) -> Support:
         """Real vectors of length d."""
-        return Support((self.size,), "real")
+        return Support((self.size,), "real", whole=0)
 
     # ---------------------------------------------------------------- usual parameters
 
@@ -136,8 +137,15 @@ class Normal(AbstractObservedFamily[NormalCoords]):
             return Location()
         return LocationScale(self.size, self.structure)
 
+    @property
+    def _cells(self) -> NormalCells:
+        return NormalCells()
+
     def _enter(self, x: Array) -> Array:
         return x if self.frame is None else self.frame.enter(x)
+
+    def _leave(self, u: Array) -> Array:
+        return u if self.frame is None else self.frame.leave(u)
 
     @property
     def _log_volume(self) -> Array | float:
@@ -224,8 +232,7 @@ class Normal(AbstractObservedFamily[NormalCoords]):
 
     def _mean_value(self, coords: NormalCoords) -> Array:
         # in raw units
-        mean, _ = self._moments(coords)
-        return mean if self.frame is None else self.frame.leave(mean)
+        return self._leave(self._moments(coords)[0])
 
     def _covariance_matrix(self, coords: NormalCoords) -> Array:
         _, leaf = _moments(self.structure, coords)
@@ -249,8 +256,7 @@ class Normal(AbstractObservedFamily[NormalCoords]):
         _, inverse = self.structure.factors(coords.second)
         noise = jax.random.normal(key, (self.size,), coords.first.dtype)
         whitened = self.structure.apply(inverse, coords.first) + noise
-        u = self.structure.apply_transposed(inverse, whitened)
-        return u if self.frame is None else self.frame.leave(u)
+        return self._leave(self.structure.apply_transposed(inverse, whitened))
 
     def _features(self, x: Array) -> Array:
         return self._enter(x)

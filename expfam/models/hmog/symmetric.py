@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, Int
 from ...families.real.normal import Normal
 from ...geometry.points import Mean, Natural
 from ...geometry.structures import AbstractStructure
-from ...harmonium import posteriors
+from ...harmonium import conditionals, posteriors
 from ...harmonium.base import AbstractHarmonium
 from ...harmonium.interaction import HarmoniumCoords
 from ...harmonium.linear import LinearInteraction
@@ -59,6 +59,9 @@ class SymmetricHMoG(AbstractHarmonium):
     def interaction(self) -> LinearInteraction:
         """The linear Gaussian interaction of x and y."""
         return LinearInteraction(self.lwr_hrm.observable, self.upr_hrm, self.upr_hrm, self.whiten)
+
+    def _conditional(self, coords: HarmoniumCoords, x: Any) -> tuple[Any, Any] | None:
+        return conditionals.conditional(self, coords, x)
 
     def _observing(self, observable: Any) -> "SymmetricHMoG":
         return replace(self, lwr_hrm=self.lwr_hrm._observing(observable))
