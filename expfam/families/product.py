@@ -26,7 +26,7 @@ class Product(AbstractObservedFamily[tuple]):
     Attributes:
         factors: the families, in the order of the data.
 
-    Example:
+    Examples:
         >>> import jax, jax.numpy as jnp, expfam as ef
         >>> product = ef.Product((ef.Normal(2), ef.Poisson()))
         >>> params = product.initialize(jax.random.key(0))
@@ -135,7 +135,7 @@ class Replicated(AbstractObservedFamily[Any]):
         family: the family of each variable.
         copies: number of variables n.
 
-    Example:
+    Examples:
         >>> import expfam as ef
         >>> ef.Replicated(ef.Poisson(), 5).dim
         5

@@ -27,7 +27,7 @@ class Blocks(eqx.Module):
             by block.
         size: number of rows of a block.
 
-    Example:
+    Examples:
         >>> import numpy as np, expfam as ef
         >>> [len(block) for block in ef.Blocks(np.zeros((10, 2)), 4)]
         [4, 4, 2]

@@ -122,7 +122,7 @@ def natural_gradient_descent(
         or `expfam.gradient` and the parameters, and returns the change of the parameters, for
         `optax.apply_updates`. The change is zero where no step along the gradient stays inside.
 
-    Example:
+    Examples:
         >>> import jax, jax.numpy as jnp, optax, expfam as ef
         >>> poisson, counts = ef.Poisson(), jnp.array([1, 2, 6])
         >>> optimizer = ef.natural_gradient_descent(poisson, 1.0)

@@ -44,7 +44,7 @@ def standardize(model: M, xs: Data, weights: Array | None = None) -> M:
     Returns:
         A model of the same class. Points of the given model are not points of it: make new ones.
 
-    Example:
+    Examples:
         >>> import jax, jax.numpy as jnp, expfam as ef
         >>> xs = 1e4 + jax.random.normal(jax.random.key(0), (100, 2))
         >>> normal = ef.standardize(ef.Normal(2), xs)

@@ -27,7 +27,7 @@ class Hierarchical(AbstractHarmonium):
             covariance.
         whiten: whether EM steps bring y to mean 0 and covariance I, where `upper` allows it.
 
-    Example:
+    Examples:
         >>> import expfam as ef
         >>> lower = ef.LinearGaussian(10, ef.Diagonal(), 4)
         >>> upper = ef.LinearGaussian(4, ef.PositiveDefinite(), 2)

@@ -58,7 +58,7 @@ class LinearGaussian(AbstractHarmonium):
         whiten: whether EM steps whiten the latent variable.
         frame: as that of `Normal`, of x.
 
-    Example:
+    Examples:
         >>> import expfam as ef
         >>> ef.LinearGaussian(10, ef.Diagonal(), 2).dim
         45

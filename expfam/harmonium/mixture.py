@@ -41,7 +41,7 @@ class Mixture(AbstractHarmonium):
             `Identity()`: one covariance for all ("tied"); `Diagonal()`: precisions that differ on
             the diagonal; `Scale()`: precisions that differ by multiples of the identity.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, expfam as ef
         >>> mixture = ef.Mixture(ef.Normal(2), n_components=3)
         >>> mixture.dim

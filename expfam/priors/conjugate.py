@@ -43,7 +43,7 @@ class ConjugatePrior(eqx.Module):
     References:
         Diaconis & Ylvisaker, Conjugate priors for exponential families (1979).
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, expfam as ef
         >>> prior = ef.ConjugatePrior.from_hyperparameters(ef.Bernoulli(), alpha=1.0, beta=1.0)
         >>> posterior = prior.observe(jnp.array([1, 1, 0, 1]))

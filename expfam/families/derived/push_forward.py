@@ -30,7 +30,7 @@ class PushForward(AbstractObservedFamily[Any]):
             E[log |f'(x)|] in closed form, for the entropy.
         bijection: f, e.g. `ExponentialMap()`.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, expfam as ef
         >>> family = ef.PushForward(ef.Exponential(), ef.LogarithmMap())
         >>> params = family.base.from_rate(2.0)

@@ -31,7 +31,7 @@ class SubFamily(AbstractObservedFamily[Any]):
             `FixedCovariance` of a normal, `SharedParameters` of the copies of a `Replicated`
             family, or any `AffineRestriction`.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, expfam as ef
         >>> erlang = ef.SubFamily(ef.Gamma(), ef.FixedShape(3.0))
         >>> params = erlang.maximum_likelihood(jnp.array([1.0, 2.0]))

@@ -29,7 +29,7 @@ class Symmetrized(AbstractObservedFamily[Any]):
         base: the family of the distance x = |y − c|.
         center: c.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, expfam as ef
         >>> laplace = ef.Symmetrized(ef.Exponential(), center=1.0)
         >>> params = laplace.base.from_rate(2.0)

@@ -30,7 +30,7 @@ class VonMises(AbstractObservedFamily[Array]):
     References:
         Mardia & Jupp, Directional Statistics (2000), section 3.5.4.
 
-    Example:
+    Examples:
         >>> import expfam as ef
         >>> family = ef.VonMises()
         >>> params = family.from_angle_concentration(0.0, 2.0)

@@ -45,7 +45,7 @@ class VonMisesFisher(AbstractObservedFamily[Array]):
         for modified Bessel function ratios (2013); Wood, Simulation of the von Mises Fisher
         distribution (1994).
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, expfam as ef
         >>> family = ef.VonMisesFisher(3)
         >>> params = family.from_direction_concentration(jnp.array([0.0, 0.0, 1.0]), 2.0)

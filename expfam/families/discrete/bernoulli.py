@@ -24,7 +24,7 @@ class Bernoulli(AbstractObservedFamily[Array]):
     | --- | --- | --- | --- |
     | log p/(1 − p) | p | x | 1 |
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, expfam as ef
         >>> bernoulli = ef.Bernoulli()
         >>> round(float(bernoulli.probability(bernoulli.from_probability(0.25))), 4)

@@ -34,7 +34,7 @@ class Binomial(AbstractObservedFamily[Array]):
     References:
         Loader, Fast and accurate computation of binomial probabilities (2000).
 
-    Example:
+    Examples:
         >>> import expfam as ef
         >>> binomial = ef.Binomial(10)
         >>> round(float(binomial.to_mean(binomial.from_probability(0.25)).coords), 4)

@@ -77,7 +77,7 @@ class Boltzmann(AbstractObservedFamily[BoltzmannCoords]):
         (1988); Wainwright & Jordan, Graphical models, exponential families, and variational
         inference (2008), section 2.5.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, expfam as ef
         >>> chain = ef.Boltzmann(3, edges=[(0, 1), (1, 2)])
         >>> params = chain.from_biases_couplings(jnp.zeros(3), jnp.zeros((3, 3)))

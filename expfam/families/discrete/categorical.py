@@ -30,7 +30,7 @@ class Categorical(AbstractObservedFamily[Array]):
     Attributes:
         n_categories: number of categories K.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, expfam as ef
         >>> categorical = ef.Categorical(3)
         >>> params = categorical.from_probabilities(jnp.array([0.5, 0.25, 0.25]))

@@ -48,7 +48,7 @@ class ConwayMaxwellPoisson(AbstractObservedFamily[ConwayMaxwellPoissonCoords]):
         Shmueli et al., A useful distribution for fitting discrete data (2005); Guikema & Goffelt, A
         flexible count data regression model for risk analysis (2008), for the rate μ.
 
-    Example:
+    Examples:
         >>> import expfam as ef
         >>> family = ef.ConwayMaxwellPoisson()
         >>> params = family.from_rate_dispersion(3.0, 1.0)

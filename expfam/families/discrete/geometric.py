@@ -27,7 +27,7 @@ class Geometric(AbstractObservedFamily[Array]):
     References:
         Johnson, Kemp & Kotz, Univariate Discrete Distributions (2005), section 5.2.
 
-    Example:
+    Examples:
         >>> import expfam as ef
         >>> geometric = ef.Geometric()
         >>> round(float(geometric.to_mean(geometric.from_probability(0.25)).coords), 4)

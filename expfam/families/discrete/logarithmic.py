@@ -31,7 +31,7 @@ class Logarithmic(AbstractObservedFamily[Array]):
         individuals (1943); Kemp, Efficient generation of logarithmically distributed
         pseudo-random variables (1981), for sampling.
 
-    Example:
+    Examples:
         >>> import expfam as ef
         >>> family = ef.Logarithmic()
         >>> round(float(family.to_mean(family.from_probability(0.5)).coords), 4)

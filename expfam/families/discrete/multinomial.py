@@ -36,7 +36,7 @@ class Multinomial(AbstractObservedFamily[Array]):
     References:
         Johnson, Kotz & Balakrishnan, Discrete Multivariate Distributions (1997), chapter 35.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, expfam as ef
         >>> multinomial = ef.Multinomial(10, 3)
         >>> params = multinomial.from_probabilities(jnp.array([0.5, 0.25, 0.25]))

@@ -35,7 +35,7 @@ class NegativeBinomial(AbstractObservedFamily[Array]):
     References:
         Johnson, Kemp & Kotz, Univariate Discrete Distributions (2005), chapter 5.
 
-    Example:
+    Examples:
         >>> import expfam as ef
         >>> family = ef.NegativeBinomial(2.0)
         >>> round(float(family.to_mean(family.from_probability(0.25)).coords), 4)

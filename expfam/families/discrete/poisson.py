@@ -31,7 +31,7 @@ class Poisson(AbstractObservedFamily[Array]):
     | --- | --- | --- | --- |
     | log λ | λ | x | 1/x! |
 
-    Example:
+    Examples:
         >>> import expfam as ef
         >>> poisson = ef.Poisson()
         >>> round(float(poisson.rate(poisson.from_rate(3.0))), 4)

@@ -48,7 +48,7 @@ class InverseWishart(AbstractObservedFamily[WishartCoords]):
         Gelman et al., Bayesian Data Analysis (2013), appendix A; Mardia, Kent & Bibby,
         Multivariate Analysis (1979), section 3.8.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, expfam as ef
         >>> family = ef.InverseWishart(2)
         >>> params = family.from_scale_freedom(jnp.eye(2), 5.0)

@@ -60,7 +60,7 @@ class MatrixNormal(AbstractObservedFamily[MatrixNormalCoords]):
         Dawid, Some matrix-variate distribution theory (1981); Gupta & Nagar, Matrix Variate
         Distributions (2000), chapter 2.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, expfam as ef
         >>> family = ef.MatrixNormal(3, 2, row_covariance=2 * jnp.eye(3))
         >>> params = family.from_mean_column_covariance(jnp.zeros((3, 2)), jnp.eye(2))

@@ -68,7 +68,7 @@ class Wishart(AbstractObservedFamily[WishartCoords]):
         Muirhead, Aspects of Multivariate Statistical Theory (1982), section 3.2; Bartlett, On the
         theory of statistical regression (1933), for the triangular root of a draw.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, expfam as ef
         >>> wishart = ef.Wishart(2)
         >>> params = wishart.from_scale_freedom(jnp.eye(2), 5.0)

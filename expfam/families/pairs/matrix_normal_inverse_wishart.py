@@ -61,7 +61,7 @@ class MatrixNormalInverseWishart(AbstractObservedFamily[NormalWishartCoords]):
         Murphy, Probabilistic Machine Learning: Advanced Topics (2023), section 3.4.5; West &
         Harrison, Bayesian Forecasting and Dynamic Models (1997), section 16.4.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, expfam as ef
         >>> family = ef.MatrixNormalInverseWishart(3, 2)
         >>> params = family.from_location_precision_scale_freedom(

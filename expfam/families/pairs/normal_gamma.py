@@ -62,7 +62,7 @@ class NormalGamma(AbstractObservedFamily[NormalGammaCoords]):
         DeGroot, Optimal Statistical Decisions (1970), section 9.6; Bernardo & Smith, Bayesian
         Theory (1994), appendix A.
 
-    Example:
+    Examples:
         >>> import expfam as ef
         >>> family = ef.NormalGamma()
         >>> params = family.from_location_count_shape_rate(1.0, 4.0, 3.0, 2.0)

@@ -35,7 +35,7 @@ class NormalInverseGamma(AbstractObservedFamily[NormalGammaCoords]):
         Bernardo & Smith, Bayesian Theory (1994), appendix A; O'Hagan & Forster, Kendall's Advanced
         Theory of Statistics 2B (2004), section 11.4.
 
-    Example:
+    Examples:
         >>> import expfam as ef
         >>> family = ef.NormalInverseGamma()
         >>> params = family.from_location_count_shape_scale(1.0, 4.0, 3.0, 2.0)

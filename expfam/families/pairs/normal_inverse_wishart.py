@@ -52,7 +52,7 @@ class NormalInverseWishart(AbstractObservedFamily[NormalWishartCoords]):
         Gelman et al., Bayesian Data Analysis (2013), section 3.6; Murphy, Machine Learning: a
         Probabilistic Perspective (2012), section 4.6.3.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, expfam as ef
         >>> family = ef.NormalInverseWishart(2)
         >>> params = family.from_location_count_scale_freedom(jnp.ones(2), 4.0, jnp.eye(2), 3.0)

@@ -74,7 +74,7 @@ class NormalWishart(AbstractObservedFamily[NormalWishartCoords]):
         DeGroot, Optimal Statistical Decisions (1970), section 9.10; Bishop, Pattern Recognition and
         Machine Learning (2006), section 2.3.6.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, expfam as ef
         >>> family = ef.NormalWishart(2)
         >>> params = family.from_location_count_scale_freedom(jnp.ones(2), 4.0, jnp.eye(2), 3.0)

@@ -27,7 +27,7 @@ class Chi(AbstractNamedFamily[Array]):
     References:
         Johnson, Kotz & Balakrishnan, Continuous Univariate Distributions 1 (1994), section 18.8.
 
-    Example:
+    Examples:
         >>> import expfam as ef
         >>> family = ef.Chi()
         >>> round(float(family.entropy(family.from_freedom(1.0))), 4)

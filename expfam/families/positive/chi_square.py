@@ -27,7 +27,7 @@ class ChiSquare(AbstractNamedFamily[Array]):
     References:
         Johnson, Kotz & Balakrishnan, Continuous Univariate Distributions 1 (1994), chapter 18.
 
-    Example:
+    Examples:
         >>> import expfam as ef
         >>> family = ef.ChiSquare()
         >>> float(family.log_normalizer(family.from_freedom(2.0)).round(4))

@@ -27,7 +27,7 @@ class Exponential(AbstractObservedFamily[Array]):
     References:
         Johnson, Kotz & Balakrishnan, Continuous Univariate Distributions 1 (1994), chapter 19.
 
-    Example:
+    Examples:
         >>> import expfam as ef
         >>> exponential = ef.Exponential()
         >>> float(exponential.to_mean(exponential.from_rate(4.0)).coords)

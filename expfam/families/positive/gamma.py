@@ -49,7 +49,7 @@ class Gamma(AbstractObservedFamily[GammaCoords]):
         Minka, Estimating a gamma distribution (2002); Loader, Fast and accurate computation of
         binomial probabilities (2000), for the density.
 
-    Example:
+    Examples:
         >>> import expfam as ef
         >>> gamma = ef.Gamma()
         >>> params = gamma.from_shape_rate(3.0, 2.0)

@@ -29,7 +29,7 @@ class HalfNormal(AbstractNamedFamily[Array]):
     References:
         Johnson, Kotz & Balakrishnan, Continuous Univariate Distributions 1 (1994), section 10.1.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, expfam as ef
         >>> family = ef.HalfNormal()
         >>> params = family.maximum_likelihood(jnp.array([1.0, 7.0]))

@@ -31,7 +31,7 @@ class InverseGamma(AbstractNamedFamily[GammaCoords]):
     References:
         Johnson, Kotz & Balakrishnan, Continuous Univariate Distributions 1 (1994), section 17.8.
 
-    Example:
+    Examples:
         >>> import expfam as ef
         >>> family = ef.InverseGamma()
         >>> params = family.from_shape_scale(3.0, 2.0)

@@ -50,7 +50,7 @@ class InverseGaussian(AbstractObservedFamily[InverseGaussianCoords]):
         Schucany & Haas, Generating random variates using transformations with multiple roots
         (1976), for sampling.
 
-    Example:
+    Examples:
         >>> import expfam as ef
         >>> family = ef.InverseGaussian()
         >>> float(family.to_mean(family.from_mean_shape(2.0, 4.0)).coords.reciprocal)

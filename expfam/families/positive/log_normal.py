@@ -38,7 +38,7 @@ class LogNormal(AbstractNamedFamily[NormalCoords]):
     References:
         Johnson, Kotz & Balakrishnan, Continuous Univariate Distributions 1 (1994), chapter 14.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, expfam as ef
         >>> family = ef.LogNormal(1)
         >>> params = family.from_log_mean_covariance(jnp.zeros(1), jnp.eye(1))

@@ -29,7 +29,7 @@ class Maxwell(AbstractNamedFamily[Array]):
     References:
         Johnson, Kotz & Balakrishnan, Continuous Univariate Distributions 1 (1994), section 18.8.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, expfam as ef
         >>> maxwell = ef.Maxwell()
         >>> params = maxwell.maximum_likelihood(jnp.array([1.0, 7.0]))

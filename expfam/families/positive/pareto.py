@@ -31,7 +31,7 @@ class Pareto(AbstractNamedFamily[Array]):
     References:
         Johnson, Kotz & Balakrishnan, Continuous Univariate Distributions 1 (1994), chapter 20.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, expfam as ef
         >>> pareto = ef.Pareto(minimum=1.0)
         >>> params = pareto.maximum_likelihood(jnp.exp(jnp.array([0.1, 0.9])))

@@ -27,7 +27,7 @@ class Rayleigh(AbstractNamedFamily[Array]):
     References:
         Johnson, Kotz & Balakrishnan, Continuous Univariate Distributions 1 (1994), section 18.10.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, expfam as ef
         >>> rayleigh = ef.Rayleigh()
         >>> params = rayleigh.maximum_likelihood(jnp.array([1.0, 7.0]))

@@ -32,7 +32,7 @@ class Weibull(AbstractNamedFamily[Array]):
     References:
         Johnson, Kotz & Balakrishnan, Continuous Univariate Distributions 1 (1994), chapter 21.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, expfam as ef
         >>> weibull = ef.Weibull(shape=2.0)
         >>> params = weibull.maximum_likelihood(jnp.array([1.0, 7.0]))

@@ -46,7 +46,7 @@ class Beta(AbstractObservedFamily[BetaCoords]):
     References:
         Johnson, Kotz & Balakrishnan, Continuous Univariate Distributions 2 (1995), chapter 25.
 
-    Example:
+    Examples:
         >>> import expfam as ef
         >>> beta = ef.Beta()
         >>> round(float(beta.to_mean(beta.from_concentration(1.0, 2.0)).coords.logarithm), 4)

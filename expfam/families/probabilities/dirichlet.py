@@ -50,7 +50,7 @@ class Dirichlet(AbstractObservedFamily[Array]):
     References:
         Minka, Estimating a Dirichlet distribution (2000).
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, expfam as ef
         >>> dirichlet = ef.Dirichlet(3)
         >>> params = dirichlet.from_concentration(jnp.ones(3))

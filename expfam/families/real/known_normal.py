@@ -32,7 +32,7 @@ class KnownMeanNormal(AbstractNamedFamily[Leaf]):
         mean: μ, of shape `(d,)`.
         structure: `PositiveDefinite()` (default), `Diagonal()` or `Scale()`.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, expfam as ef
         >>> family = ef.KnownMeanNormal(jnp.zeros(1))
         >>> params = family.maximum_likelihood(jnp.array([[1.0], [7.0]]))
@@ -94,7 +94,7 @@ class KnownCovarianceNormal(AbstractNamedFamily[Array]):
     Attributes:
         covariance: Σ, a positive-definite matrix of shape `(d, d)`.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, expfam as ef
         >>> family = ef.KnownCovarianceNormal(jnp.diag(jnp.array([1.0, 4.0])))
         >>> params = family.from_mean(jnp.array([1.0, 2.0]))

@@ -31,7 +31,7 @@ class Laplace(AbstractNamedFamily[Array]):
     References:
         Johnson, Kotz & Balakrishnan, Continuous Univariate Distributions 2 (1995), chapter 24.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, expfam as ef
         >>> laplace = ef.Laplace(location=1.0)
         >>> params = laplace.maximum_likelihood(jnp.array([0.0, 4.0]))

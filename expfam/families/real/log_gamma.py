@@ -29,7 +29,7 @@ class LogGamma(AbstractNamedFamily[GammaCoords]):
     References:
         Johnson, Kotz & Balakrishnan, Continuous Univariate Distributions 2 (1995), section 22.
 
-    Example:
+    Examples:
         >>> import expfam as ef
         >>> family = ef.LogGamma()
         >>> params = family.from_shape_rate(1.0, 2.0)

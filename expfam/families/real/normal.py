@@ -53,7 +53,7 @@ class Normal(AbstractObservedFamily[NormalCoords]):
         frame: origin and units in which statistics are taken, for data far from the origin; made by
             `expfam.standardize`. Data and usual parameters are in raw units all the same.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp, expfam as ef
         >>> normal = ef.Normal(2, ef.Diagonal())
         >>> params = normal.from_mean_covariance(jnp.zeros(2), jnp.ones(2))

@@ -39,7 +39,7 @@ class AnalyticHMoG(AbstractHarmonium):
         upr_hrm: upper harmonium: the mixture of normals p(y, z).
         whiten: whether EM steps whiten y.
 
-    Example:
+    Examples:
         >>> import expfam as ef
         >>> ef.analytic_hmog(10, ef.Diagonal(), 2, n_components=3).dim
         57

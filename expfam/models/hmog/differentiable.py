@@ -44,7 +44,7 @@ class DifferentiableHMoG(AbstractHarmonium):
         prr_upr_hrm: upper harmonium of the prior: a mixture of normals of full covariance.
         whiten: whether EM steps whiten y.
 
-    Example:
+    Examples:
         >>> import expfam as ef
         >>> ef.differentiable_hmog(10, ef.Diagonal(), 2, ef.Diagonal(), n_components=3).dim
         54

@@ -45,7 +45,7 @@ class SymmetricHMoG(AbstractHarmonium):
         upr_hrm: upper harmonium: the mixture of normals p(y, z).
         whiten: whether EM steps whiten y.
 
-    Example:
+    Examples:
         >>> import expfam as ef
         >>> ef.symmetric_hmog(10, ef.Diagonal(), 2, ef.Diagonal(), n_components=3).dim
         55
