@@ -60,4 +60,5 @@ def main():
 
 
 if __name__ == "__main__":
+    ef.enable_compilation_cache()
     main()

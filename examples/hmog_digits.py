@@ -181,4 +181,5 @@ def draw(model, em, gradient, held_out):
 
 
 if __name__ == "__main__":
+    ef.enable_compilation_cache()
     main()

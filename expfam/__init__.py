@@ -1,6 +1,7 @@
 """Exponential-family geometry: families, latent-variable models and their fitting, in JAX."""
 
 from . import plot as plot
+from .compilation_cache import enable_compilation_cache as enable_compilation_cache
 from .families.base import AbstractExponentialFamily as AbstractExponentialFamily
 from .families.derived.bijections import AffineMap as AffineMap
 from .families.derived.bijections import ExponentialMap as ExponentialMap

@@ -35,8 +35,6 @@ if os.environ.get("EXPFAM_TYPECHECK") != "0":
     jaxtyping.install_import_hook("expfam", f"{__name__}.check")
 
 jax.config.update("jax_enable_x64", os.environ.get("EXPFAM_FLOAT32") != "1")
-jax.config.update("jax_compilation_cache_dir", str(Path(__file__).parents[1] / ".jax_cache"))
-jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 # Tracing makes many objects that stay: looking through them again and again finds no garbage.
 gc.set_threshold(100_000, 50, 100)
 # The tests compile much and run little.
@@ -53,6 +51,13 @@ class _ByInstance(LoadScopeScheduling):
     def _split_scope(self, nodeid: str) -> str:
         path, _, name = nodeid.partition("::")
         return path + name[name.find("[") :] if "[" in name and path.endswith(_LONG) else path
+
+
+def pytest_configure() -> None:
+    """Keep compiled programs from run to run; `expfam` needs this file for its hook."""
+    import expfam as ef
+
+    ef.enable_compilation_cache(Path(__file__).parents[1] / ".jax_cache")
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadScopeScheduling:

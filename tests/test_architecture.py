@@ -18,7 +18,7 @@ TREES = {
 
 # From the bottom to the top: a module imports from its own layer and from layers below.
 LAYERS = [
-    {"geometry"},
+    {"geometry", "compilation_cache"},
     {"families"},
     {"priors"},
     {"harmonium"},

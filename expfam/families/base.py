@@ -4,12 +4,14 @@ Public methods check, explain and vectorize, once, here. Private kernels (`_log_
 for one data point, on raw coordinates, without checks; they are what a family has to supply.
 """
 
-from typing import Any, TypeVar
+from typing import Any, SupportsIndex, TypeVar
 
+import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Key
+from jaxtyping import Array, Bool, Float, Key, PyTree
 
-from ..geometry.checks import require
+from ..geometry.checks import check_axes, check_key, require
+from ..geometry.manifold import remembered
 from ..geometry.points import Mean, Natural, pairing
 from . import cells, compiled, missing
 from .kernels import AbstractKernels, Data
@@ -274,7 +276,11 @@ class AbstractExponentialFamily(AbstractKernels[C]):
         return missing.impute(self, params.coords, xs, self._owner("impute"))
 
     def sample_missing(
-        self, key: Key[Array, ""], params: Natural[C], xs: Data, shape: tuple[int, ...] = ()
+        self,
+        key: Key[Array, ""],
+        params: Natural[C],
+        xs: Data,
+        shape: SupportsIndex | tuple[SupportsIndex, ...] = (),
     ) -> Data:
         """Observations with draws of missing cells, given those seen: for multiple imputation.
 
@@ -282,27 +288,70 @@ class AbstractExponentialFamily(AbstractKernels[C]):
             key: JAX random key.
             params: natural coordinates.
             xs: `incomplete` observations, with any leading axes.
-            shape: leading axes of the result, one set of draws each.
+            shape: leading axes of the result, or a number; one set of draws each.
         """
         owner = self._owner("sample_missing")
         self._check_point(params, Natural, "sample_missing", "params")
-        return missing.sample_missing(key, self, params.coords, xs, tuple(shape), owner)
+        check_key(key, owner)
+        axes = check_axes(shape, owner)
+        return missing.sample_missing(key, self, params.coords, xs, axes, owner)
+
+    def to_unconstrained(self, params: Natural[C]) -> PyTree[Array]:
+        """Free parameters of a point: a tree of arrays of which any real values are a point.
+
+        A chart for optimizers and samplers: means, loadings, logarithms of variances and weights.
+
+        Raises:
+            ValueError: a point outside of the domain, or on its boundary (RuntimeError under
+                `jit`).
+        """
+        self._check_point(params, Natural, "to_unconstrained", "params")
+        free, valid = compiled.to_unconstrained(self, params.coords)
+        owner = self._owner("to_unconstrained")
+        return require(free, valid, f"{owner}: `params` must be a point inside of the domain.")
+
+    def from_unconstrained(self, free: PyTree[Array]) -> Natural[C]:
+        """The point with given free parameters; the inverse of `to_unconstrained`.
+
+        Args:
+            free: as `to_unconstrained` returns them, with any finite values.
+
+        Raises:
+            TypeError: free parameters that are none of this family.
+        """
+        wanted = remembered(self, "free", lambda: compiled.free_parameters(self))
+        leaves, structure = jax.tree.flatten(free)
+        came = structure, [jnp.shape(leaf) for leaf in leaves]
+        if came != wanted:
+            raise TypeError(
+                f"{self._owner('from_unconstrained')}: `free` must be free parameters of {self!r}, "
+                f"arrays of shapes {jax.tree.unflatten(*wanted)}, but has shapes "
+                f"{jax.tree.unflatten(*came)}."
+            )
+        return Natural(compiled.from_unconstrained(self, free))
 
     # ---------------------------------------------------------------- sampling and estimation
 
-    def sample(self, key: Key[Array, ""], params: Natural[C], shape: tuple[int, ...] = ()) -> Data:
+    def sample(
+        self,
+        key: Key[Array, ""],
+        params: Natural[C],
+        shape: SupportsIndex | tuple[SupportsIndex, ...] = (),
+    ) -> Data:
         """Draw complete data points.
 
         Args:
             key: JAX random key.
             params: natural coordinates.
-            shape: leading axes of the result.
+            shape: leading axes of the result; a number of draws n is the shape (n,).
 
         Returns:
             Data structured like `support`, with leading axes `shape`.
         """
         self._check_point(params, Natural, "sample", "params")
-        return compiled.sample(self, tuple(shape), key, params.coords)
+        check_key(key, self._owner("sample"))
+        axes = check_axes(shape, self._owner("sample"))
+        return compiled.sample(self, axes, key, params.coords)
 
     def maximum_likelihood(self, xs: Data, weights: Array | None = None) -> Natural[C]:
         """The maximum-likelihood estimate from complete data.
@@ -326,6 +375,7 @@ class AbstractExponentialFamily(AbstractKernels[C]):
 
     def initialize(self, key: Key[Array, ""]) -> Natural[C]:
         """A random point of the domain, of unit scale."""
+        check_key(key, self._owner("initialize"))
         return Natural(compiled.initialize(self, key))
 
     def initialize_from_sample(
@@ -342,6 +392,7 @@ class AbstractExponentialFamily(AbstractKernels[C]):
             weights: n numbers, not negative; equal where not given.
         """
         owner = self._owner("initialize_from_sample")
+        check_key(key, owner)
         xs, n = check_observations(self, xs, owner)
         checked = check_weights(weights, n, float, owner)
         coords, valid = compiled.initialize_from_sample(self, key, xs, checked)

@@ -15,6 +15,7 @@ from ..geometry.duality import bregman_divergence
 from ..geometry.linalg import factorize
 from ..geometry.points import pairing
 from ..geometry.shards import sum_over_devices
+from ..geometry.spaces import zeros
 from . import cells
 from .observations import fill, group_of, has_gaps, over_rows
 
@@ -341,6 +342,27 @@ def entropy(family: Any, coords: Any) -> Array:
 def in_domain(family: Any, coords: Any) -> Array:
     """Whether ψ(θ) is finite."""
     return family._in_domain(coords)
+
+
+@jax.jit
+def to_unconstrained(family: Any, coords: Any) -> tuple[Any, Array]:
+    """Free parameters of a point, and whether they are finite, and the point in the domain."""
+    free = family._to_unconstrained(coords)
+    finite = [jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(free)]
+    return free, jnp.all(jnp.stack([family._in_domain(coords), *finite]))
+
+
+@jax.jit
+def from_unconstrained(family: Any, free: Any) -> Any:
+    """The point with the given free parameters."""
+    return family._from_unconstrained(free)
+
+
+def free_parameters(family: Any) -> tuple[Any, list[tuple[int, ...]]]:
+    """The structure of the tree of free parameters, and the shapes of its leaves."""
+    coords = zeros(family.spaces, jnp.zeros(()).dtype)
+    leaves, structure = jax.tree.flatten(jax.eval_shape(family._to_unconstrained, coords))
+    return structure, [leaf.shape for leaf in leaves]
 
 
 @jax.jit

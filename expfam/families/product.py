@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Key, PyTree
 
 from ..geometry import spaces
+from ..geometry.checks import whole
 from . import compiled
 from .base import AbstractExponentialFamily
 from .cells import AbstractCells, conditional, draw, expectation, log_evidence, log_normalizer_given
@@ -142,7 +143,7 @@ class Replicated(AbstractObservedFamily[Any]):
     """
 
     family: AbstractExponentialFamily
-    copies: int = eqx.field(static=True)
+    copies: int = eqx.field(static=True, converter=whole("Replicated", "copies", 1))
 
     def __check_init__(self) -> None:
         """Refuse less than one copy, and a family with latent variables."""
@@ -150,10 +151,6 @@ class Replicated(AbstractObservedFamily[Any]):
             raise TypeError(
                 "Replicated: `family` must be a family without latent variables, but is "
                 f"{self.family!r}."
-            )
-        if not isinstance(self.copies, int) or self.copies < 1:
-            raise ValueError(
-                f"Replicated: `copies` must be an integer of at least 1, but is {self.copies}."
             )
 
     @property

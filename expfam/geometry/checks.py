@@ -1,7 +1,8 @@
 """One way to require something of values: an exception, or `error_if` where they are traced."""
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from operator import index
+from typing import Any, SupportsIndex, TypeVar
 
 import equinox as eqx
 import jax
@@ -57,4 +58,62 @@ def require_shape(value: Any, shape: tuple[int, ...], owner: str, argument: str)
     if jnp.shape(value) != shape:
         raise ValueError(
             f"{owner}: `{argument}` must have shape {shape}, but has shape {jnp.shape(value)}."
+        )
+
+
+def whole(owner: str, argument: str, least: int) -> Callable[[SupportsIndex], int]:
+    """A converter to Python's whole numbers, of whatever type they are, from a least one on.
+
+    Args:
+        owner: class or function, for the message.
+        argument: public name of the argument, for the message.
+        least: the smallest that is allowed.
+
+    Returns:
+        A function that raises a ValueError for a smaller number, or for what is no whole number.
+    """
+
+    def convert(value: Any) -> int:
+        try:
+            number = index(value)
+        except TypeError:
+            number = least - 1
+        if number < least:
+            raise ValueError(
+                f"{owner}: `{argument}` must be an integer of at least {least}, but is {value!r}."
+            )
+        return number
+
+    return convert
+
+
+def check_axes(shape: Any, owner: str) -> tuple[int, ...]:
+    """The leading axes of draws: a tuple of lengths, or one length.
+
+    Raises:
+        ValueError: where they are not whole numbers from 0 on.
+    """
+    convert = whole(owner, "shape", 0)
+    return tuple(map(convert, shape if isinstance(shape, tuple | list) else (shape,)))
+
+
+def check_key(key: Any, owner: str) -> None:
+    """Refuse what is not one JAX random key.
+
+    Raises:
+        TypeError: another type.
+        ValueError: several keys.
+    """
+    kind = getattr(key, "dtype", None)
+    typed = kind is not None and jnp.issubdtype(kind, jax.dtypes.prng_key)
+    if not isinstance(key, jax.Array) or not (typed or kind == jnp.uint32):
+        hint = f"jax.random.key({key})" if isinstance(key, int) else "jax.random.key(0)"
+        raise TypeError(
+            f"{owner}: `key` must be a JAX random key, but is of type {type(key).__name__}; write "
+            f"{hint}."
+        )
+    if key.ndim != (0 if typed else 1):
+        raise ValueError(
+            f"{owner}: `key` must be one key, but there are keys of shape {key.shape}; take one of "
+            "them, or jax.vmap over all."
         )

@@ -1,16 +1,12 @@
 """Convex duality: divergences of a potential, and the inverse of its gradient."""
 
 from collections.abc import Callable
-from typing import Any, final
+from typing import Any
 
 import jax
 import jax.numpy as jnp
-import lineax as lx
 import numpy as np
-import optimistix as optx
-from jaxtyping import Array, Bool, Float
-
-from .linalg import cholesky
+from jaxtyping import Array, Float
 
 Vector = Float[Array, " dim"]
 Potential = Callable[[Vector], Float[Array, ""]]
@@ -97,15 +93,11 @@ def minimize_tilted(potential: Potential, target: Vector, start: Vector) -> Vect
     Returns:
         θ, to about half the digits; the last iterate where the iteration did not converge.
     """
-    eps = float(jnp.finfo(start.dtype).eps)
-    return optx.minimise(
-        _gain if eps > _COARSE else _tilted,
-        _Newton(jax.hessian(potential), eps**0.5, eps**0.5),  # pyright: ignore[reportCallIssue] optimistix declares as fields what are class attributes here
-        start,
-        args=(potential, target, start),
-        max_steps=_DESCENT_STEPS,
-        throw=False,
-    ).value
+    from .solvers import minimize
+
+    function = _gain if jnp.finfo(start.dtype).eps > _COARSE else _tilted
+    args = (potential, target, start)
+    return minimize(function, jax.hessian(potential), start, args, _DESCENT_STEPS)
 
 
 def _tilted(theta: Vector, args: Any) -> Array:
@@ -145,71 +137,14 @@ def invert_gradient(potential: Potential, target: Vector, start: Vector) -> Vect
     Returns:
         θ. Where the iteration did not converge it is the last iterate; compare ∇ψ(θ) with η.
     """
+    from .solvers import polish
+
     gradient = jax.grad(potential)
     near = minimize_tilted(potential, jax.lax.stop_gradient(target), jax.lax.stop_gradient(start))
-    polished = optx.root_find(
-        lambda theta, eta: gradient(theta) - eta,
-        optx.Newton(
-            rtol=8 * float(jnp.finfo(start.dtype).eps),
-            atol=0.0,
-            linear_solver=lx.AutoLinearSolver(well_posed=None),
-        ),
-        jax.lax.stop_gradient(near),
-        args=target,
-        max_steps=_POLISH_STEPS,
-        throw=False,
-    ).value
+
+    def residual(theta: Vector, eta: Vector) -> Vector:
+        return gradient(theta) - eta
+
+    polished = polish(residual, jax.lax.stop_gradient(near), target, 8, _POLISH_STEPS)
     # From a start too far off the plain Newton steps may leave the domain.
     return jnp.where(jnp.all(jnp.isfinite(polished)), polished, near)
-
-
-@final
-class _Newton(optx.AbstractQuasiNewton):
-    # The quasi-Newton minimiser of optimistix with the exact Hessian in place of an update.
-    hessian: Callable[[Vector], Array]
-    rtol: float
-    atol: float
-    norm = staticmethod(optx.max_norm)
-    use_inverse = False
-    descent = optx.NewtonDescent(linear_solver=lx.Cholesky())
-    search = optx.BacktrackingArmijo()
-    verbose = staticmethod(lambda **_: None)
-
-    def init_hessian(self, y: Vector, f: Array, grad: Vector) -> Any:
-        """The identity, as a placeholder of the right shape."""
-        matrix = jnp.eye(y.shape[0], dtype=y.dtype)
-        return self._information(f, grad, matrix), None
-
-    def update_hessian(
-        self, y: Vector, y_eval: Vector, f_info: Any, f_eval_info: Any, hessian_update_state: None
-    ) -> Any:
-        """The Hessian at the new point."""
-        matrix = self.hessian(y_eval)
-        return self._information(f_eval_info.f, f_eval_info.grad, matrix), None
-
-    def terminate(
-        self, fn: Any, y: Vector, args: Any, options: Any, state: Any, tags: Any
-    ) -> tuple[Bool[Array, ""], optx.RESULTS]:
-        """Where steps are small, or the decrement (a step gains half of it) is lost in rounding."""
-        f, gradient = state.f_info.f, state.f_info.grad
-        decrement = jnp.dot(gradient, state.descent_state.newton)
-        lost = decrement <= 4 * jnp.finfo(f.dtype).eps * jnp.abs(f)
-        # Before the first step nothing is known.
-        return state.terminate | (lost & (state.num_accepted_steps > 0)), state.result
-
-    def _information(self, f: Array, grad: Vector, matrix: Array) -> Any:
-        operator = lx.MatrixLinearOperator(_definite(matrix), lx.positive_semidefinite_tag)
-        return optx.FunctionInfo.EvalGradHessian(f, grad, operator)
-
-
-def _definite(matrix: Array) -> Array:
-    # Statistics that nearly depend on each other have a covariance that is singular in rounding:
-    # its diagonal is raised by the smallest power of 4, in units of ε, for which it has a factor.
-    diagonal = jnp.diag(jnp.diagonal(matrix))
-
-    def fails(share: Array) -> Array:
-        return (share < 1) & jnp.any(jnp.isnan(cholesky(matrix + share * diagonal)))
-
-    least = jnp.finfo(matrix.dtype).eps
-    share = jax.lax.while_loop(fails, lambda share: 4 * share, jnp.asarray(least, matrix.dtype))
-    return matrix + 4 * share * diagonal

@@ -5,8 +5,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import lineax as lx
-import optimistix as optx
 from jaxtyping import Array, Float
 
 Scalar = Float[Array, ""]
@@ -37,6 +35,8 @@ def solve_decreasing(
     Returns:
         The root; NaN where `args` have NaN.
     """
+    from .solvers import polish
+
     fixed, low, high = jax.lax.stop_gradient((args, low, high))
 
     def step(_: Array, state: tuple) -> tuple:
@@ -49,11 +49,4 @@ def solve_decreasing(
         return jnp.where(good, following, (below + above) / 2), below, above
 
     near = jax.lax.fori_loop(0, steps, step, ((low + high) / 2, low, high))[0]
-    polish = optx.Newton(
-        rtol=4 * float(jnp.finfo(near.dtype).eps),
-        atol=0.0,
-        linear_solver=lx.AutoLinearSolver(well_posed=None),
-    )
-    return optx.root_find(
-        function, polish, near, args=args, max_steps=_POLISH_STEPS, throw=False
-    ).value
+    return polish(function, near, args, 4, _POLISH_STEPS)

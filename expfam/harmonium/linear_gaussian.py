@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 
 from ..families.frame import Frame
 from ..families.real.normal import Normal, NormalCoords
-from ..geometry.checks import require
+from ..geometry.checks import require, whole
 from ..geometry.points import Mean, Natural
 from ..geometry.structures import AbstractStructure, PositiveDefinite
 from . import conditionals, posteriors
@@ -64,16 +64,16 @@ class LinearGaussian(AbstractHarmonium):
         45
     """
 
-    obs_dim: int = eqx.field(static=True)
+    obs_dim: int = eqx.field(static=True, converter=whole("LinearGaussian", "obs_dim", 2))
     obs_rep: AbstractStructure
-    lat_dim: int = eqx.field(static=True)
+    lat_dim: int = eqx.field(static=True, converter=whole("LinearGaussian", "lat_dim", 1))
     pst_rep: AbstractStructure = PositiveDefinite()
     whiten: bool = eqx.field(static=True, default=True)
     frame: Frame | None = None
 
     def __check_init__(self) -> None:
         """Refuse sizes that make no sense."""
-        if not isinstance(self.lat_dim, int) or not 1 <= self.lat_dim < self.obs_dim:
+        if self.lat_dim >= self.obs_dim:
             raise ValueError(
                 "LinearGaussian: `lat_dim` must be an integer from 1 to obs_dim − 1 = "
                 f"{self.obs_dim - 1}, but is {self.lat_dim}."

@@ -13,7 +13,7 @@ from ..families.base import AbstractExponentialFamily
 from ..families.discrete.categorical import Categorical
 from ..families.observations import split_labels
 from ..families.real.normal import Normal
-from ..geometry.checks import require
+from ..geometry.checks import require, whole
 from ..geometry.manifold import layout_of
 from ..geometry.points import Natural
 from ..geometry.structures import AbstractStructure
@@ -49,20 +49,15 @@ class Mixture(AbstractHarmonium):
     """
 
     component: AbstractExponentialFamily
-    n_components: int = eqx.field(static=True)
+    n_components: int = eqx.field(static=True, converter=whole("Mixture", "n_components", 1))
     varying: AbstractStructure | None = None
 
     def __check_init__(self) -> None:
-        """Refuse less than one component, and shared parts of anything but normals."""
+        """Refuse components that are none, and shared parts of anything but normals."""
         if not isinstance(self.component, AbstractExponentialFamily):
             raise TypeError(
                 "Mixture: `component` must be a family, e.g. expfam.Normal(2), but is of type "
                 f"{type(self.component).__name__}."
-            )
-        if not isinstance(self.n_components, int) or self.n_components < 1:
-            raise ValueError(
-                "Mixture: `n_components` must be an integer of at least 1, but is "
-                f"{self.n_components}."
             )
         if self.varying is not None:
             if not isinstance(self.component, Normal):

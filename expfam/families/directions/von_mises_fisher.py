@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key
 
-from ...geometry.checks import require
+from ...geometry.checks import require, whole
 from ...geometry.duality import bregman_divergence
 from ...geometry.points import Natural
 from ...geometry.roots import solve_decreasing
@@ -53,14 +53,7 @@ class VonMisesFisher(AbstractObservedFamily[Array]):
         [0.0, 0.0, 0.5373]
     """
 
-    size: int = eqx.field(static=True)
-
-    def __check_init__(self) -> None:
-        """Refuse less than two dimensions."""
-        if not isinstance(self.size, int) or self.size < 2:
-            raise ValueError(
-                f"VonMisesFisher: `size` must be an integer of at least 2, but is {self.size}."
-            )
+    size: int = eqx.field(static=True, converter=whole("VonMisesFisher", "size", 2))
 
     @property
     def spaces(self) -> Any:

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key
 
-from ...geometry.checks import require
+from ...geometry.checks import require, whole
 from ...geometry.points import Natural
 from ...geometry.spaces import Euclidean
 from ..cells import Whole, mean_statistic
@@ -41,14 +41,7 @@ class Binomial(AbstractObservedFamily[Array]):
         2.5
     """
 
-    n_trials: int = eqx.field(static=True)
-
-    def __check_init__(self) -> None:
-        """Refuse less than one trial."""
-        if not isinstance(self.n_trials, int) or self.n_trials < 1:
-            raise ValueError(
-                f"Binomial: `n_trials` must be an integer of at least 1, but is {self.n_trials}."
-            )
+    n_trials: int = eqx.field(static=True, converter=whole("Binomial", "n_trials", 1))
 
     @property
     def spaces(self) -> Any:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Key
 
-from ...geometry.checks import require
+from ...geometry.checks import require, whole
 from ...geometry.derivatives import differentiated_as
 from ...geometry.duality import invert_gradient
 from ...geometry.points import Natural
@@ -85,15 +85,11 @@ class Boltzmann(AbstractObservedFamily[BoltzmannCoords]):
         0.125
     """
 
-    size: int = eqx.field(static=True)
+    size: int = eqx.field(static=True, converter=whole("Boltzmann", "size", 1))
     edges: tuple[Edge, ...] | None = eqx.field(static=True, default=None, converter=_as_edges)
 
     def __check_init__(self) -> None:
         """Refuse edges that are none of the graph, and graphs that are too wide."""
-        if not isinstance(self.size, int) or self.size < 1:
-            raise ValueError(
-                f"Boltzmann: `size` must be an integer of at least 1, but is {self.size}."
-            )
         for pair in self.edges or ():
             if not 0 <= pair[0] < pair[1] < self.size:
                 raise ValueError(

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key
 
-from ...geometry.checks import require
+from ...geometry.checks import require, whole
 from ...geometry.points import Natural
 from ...geometry.spaces import Euclidean
 from ..cells import Whole
@@ -38,15 +38,7 @@ class Categorical(AbstractObservedFamily[Array]):
         [0.5, 0.25, 0.25]
     """
 
-    n_categories: int = eqx.field(static=True)
-
-    def __check_init__(self) -> None:
-        """Refuse less than one category."""
-        if not isinstance(self.n_categories, int) or self.n_categories < 1:
-            raise ValueError(
-                "Categorical: `n_categories` must be an integer of at least 1, but is "
-                f"{self.n_categories}."
-            )
+    n_categories: int = eqx.field(static=True, converter=whole("Categorical", "n_categories", 1))
 
     @property
     def spaces(self) -> Any:

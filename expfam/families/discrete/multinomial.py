@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key
 
-from ...geometry.checks import require
+from ...geometry.checks import require, whole
 from ...geometry.points import Natural
 from ..cells import Whole
 from ..conjugacy.concentration import Trials
@@ -44,17 +44,8 @@ class Multinomial(AbstractObservedFamily[Array]):
         [2.5, 2.5]
     """
 
-    n_trials: int = eqx.field(static=True)
-    n_categories: int = eqx.field(static=True)
-
-    def __check_init__(self) -> None:
-        """Refuse less than one trial, and less than one category."""
-        for name in ("n_trials", "n_categories"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < 1:
-                raise ValueError(
-                    f"Multinomial: `{name}` must be an integer of at least 1, but is {value}."
-                )
+    n_trials: int = eqx.field(static=True, converter=whole("Multinomial", "n_trials", 1))
+    n_categories: int = eqx.field(static=True, converter=whole("Multinomial", "n_categories", 1))
 
     @property
     def spaces(self) -> Any:

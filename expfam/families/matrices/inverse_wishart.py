@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key
 
-from ...geometry.checks import require, require_shape
+from ...geometry.checks import require, require_shape, whole
 from ...geometry.linalg import (
     cholesky,
     factorize,
@@ -56,14 +56,7 @@ class InverseWishart(AbstractObservedFamily[WishartCoords]):
         5.0
     """
 
-    size: int = eqx.field(static=True)
-
-    def __check_init__(self) -> None:
-        """Refuse a size below one."""
-        if not isinstance(self.size, int) or self.size < 1:
-            raise ValueError(
-                f"InverseWishart: `size` must be an integer of at least 1, but is {self.size}."
-            )
+    size: int = eqx.field(static=True, converter=whole("InverseWishart", "size", 1))
 
     @property
     def spaces(self) -> WishartCoords:

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key
 
-from ...geometry.checks import require, require_shape
+from ...geometry.checks import require, require_shape, whole
 from ...geometry.linalg import cholesky, invert_triangular, is_symmetric, log_determinant
 from ...geometry.points import Natural, pairing
 from ...geometry.spaces import Euclidean, Symmetric
@@ -68,19 +68,14 @@ class MatrixNormal(AbstractObservedFamily[MatrixNormalCoords]):
         3.0
     """
 
-    rows: int = eqx.field(static=True)
-    columns: int = eqx.field(static=True)
+    rows: int = eqx.field(static=True, converter=whole("MatrixNormal", "rows", 1))
+    columns: int = eqx.field(static=True, converter=whole("MatrixNormal", "columns", 1))
     row_covariance: Float[Array, "p p"] | None = eqx.field(
         default=None, converter=lambda given: None if given is None else jnp.asarray(given, float)
     )
 
     def __check_init__(self) -> None:
-        """Refuse sizes below one, and a row covariance that is none."""
-        for name, size in (("rows", self.rows), ("columns", self.columns)):
-            if not isinstance(size, int) or size < 1:
-                raise ValueError(
-                    f"MatrixNormal: `{name}` must be an integer of at least 1, but is {size}."
-                )
+        """Refuse a row covariance that is none."""
         if self.row_covariance is not None:
             given = self.row_covariance
             require_shape(given, (self.rows, self.rows), "MatrixNormal", "row_covariance")

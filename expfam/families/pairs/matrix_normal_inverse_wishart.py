@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key
 
-from ...geometry.checks import require, require_shape
+from ...geometry.checks import require, require_shape, whole
 from ...geometry.linalg import (
     cholesky,
     factorize,
@@ -71,17 +71,10 @@ class MatrixNormalInverseWishart(AbstractObservedFamily[NormalWishartCoords]):
         5.0
     """
 
-    rows: int = eqx.field(static=True)
-    columns: int = eqx.field(static=True)
-
-    def __check_init__(self) -> None:
-        """Refuse sizes below one."""
-        for name, size in (("rows", self.rows), ("columns", self.columns)):
-            if not isinstance(size, int) or size < 1:
-                raise ValueError(
-                    f"MatrixNormalInverseWishart: `{name}` must be an integer of at least 1, but "
-                    f"is {size}."
-                )
+    rows: int = eqx.field(static=True, converter=whole("MatrixNormalInverseWishart", "rows", 1))
+    columns: int = eqx.field(
+        static=True, converter=whole("MatrixNormalInverseWishart", "columns", 1)
+    )
 
     @property
     def spaces(self) -> NormalWishartCoords:

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key
 
-from ...geometry.checks import require, require_shape
+from ...geometry.checks import require, require_shape, whole
 from ...geometry.linalg import (
     cholesky,
     factorize,
@@ -82,14 +82,7 @@ class NormalWishart(AbstractObservedFamily[NormalWishartCoords]):
         3.0
     """
 
-    size: int = eqx.field(static=True)
-
-    def __check_init__(self) -> None:
-        """Refuse a size below one."""
-        if not isinstance(self.size, int) or self.size < 1:
-            raise ValueError(
-                f"NormalWishart: `size` must be an integer of at least 1, but is {self.size}."
-            )
+    size: int = eqx.field(static=True, converter=whole("NormalWishart", "size", 1))
 
     @property
     def spaces(self) -> NormalWishartCoords:

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from ...geometry.checks import whole
 from ...geometry.points import Natural
 from ...geometry.structures import AbstractStructure, PositiveDefinite
 from ..derived.bijections import ExponentialMap
@@ -47,7 +48,7 @@ class LogNormal(AbstractNamedFamily[NormalCoords]):
         1.6487
     """
 
-    size: int = eqx.field(static=True)
+    size: int = eqx.field(static=True, converter=whole("LogNormal", "size", 1))
     structure: AbstractStructure = PositiveDefinite()
     frame: Frame | None = None
 

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key, PyTree
 
-from ...geometry.checks import require
+from ...geometry.checks import require, whole
 from ...geometry.points import Natural, pairing
 from ...geometry.spaces import Euclidean
 from ...geometry.structures import AbstractStructure, Leaf, PositiveDefinite
@@ -61,16 +61,12 @@ class Normal(AbstractObservedFamily[NormalCoords]):
         -1.838
     """
 
-    size: int = eqx.field(static=True)
+    size: int = eqx.field(static=True, converter=whole("Normal", "size", 1))
     structure: AbstractStructure = PositiveDefinite()
     frame: Frame | None = None
 
     def __check_init__(self) -> None:
-        """Refuse a size below one."""
-        if not isinstance(self.size, int) or self.size < 1:
-            raise ValueError(
-                f"Normal: `size` must be an integer of at least 1, but is {self.size}."
-            )
+        """Refuse what is no covariance structure."""
         if not isinstance(self.structure, AbstractStructure):
             raise TypeError(
                 "Normal: `structure` must be a covariance structure, e.g. expfam.Diagonal(), but "

@@ -10,8 +10,6 @@ of which only the second part, nothing of the size of x log x, enters sums.
 
 import jax
 import jax.numpy as jnp
-import lineax as lx
-import optimistix as optx
 from jaxtyping import Array, Float, Key
 
 from ...geometry.duality import minimize_tilted
@@ -117,6 +115,8 @@ def invert_gap(mean: Scalar, gap: Scalar, start: Vector | None) -> Vector:
     second a mean like e⁻ᵛ, far below the rounding of the potential: it is solved for in logarithms.
     NaN where there is no solution.
     """
+    from ...geometry.solvers import polish
+
     center = jax.lax.stop_gradient(mean)
     slope = _chord(center)[1]
     if start is None:
@@ -142,14 +142,7 @@ def invert_gap(mean: Scalar, gap: Scalar, start: Vector | None) -> Vector:
     wanted = mean - center, jnp.log(gap)
     fixed, end = jax.lax.stop_gradient((jnp.stack([wanted[0], gap]), wanted))
     near = minimize_tilted(potential, fixed, jax.lax.stop_gradient(begin))
-    polish = optx.Newton(
-        rtol=8 * float(jnp.finfo(gap.dtype).eps),
-        atol=0.0,
-        linear_solver=lx.AutoLinearSolver(well_posed=None),
-    )
-    found = optx.root_find(
-        residual, polish, near, args=wanted, max_steps=_POLISH_STEPS, throw=False
-    ).value
+    found = polish(residual, near, wanted, 8, _POLISH_STEPS)
     solved = jnp.abs(residual(jax.lax.stop_gradient(found), end)) <= _CLOSE_ENOUGH
     return natural(jnp.where((gap > 0) & jnp.all(solved), found, jnp.nan))
 
