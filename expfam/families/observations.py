@@ -92,6 +92,9 @@ def incomplete(xs: Any, observed: Any = None) -> Any:
         seen = mask.astype(bool) if isinstance(mask, Tracer) else np.asarray(mask, bool)
     if isinstance(seen, np.ndarray) and seen.all():
         return values
+    if np.issubdtype(values.dtype, np.floating):
+        # These do not change, so that loops of EM look at them once.
+        values, seen = jnp.asarray(values), jnp.asarray(seen)
     return Incomplete(values, seen)
 
 
@@ -164,10 +167,10 @@ def over_rows(kernel: Any, rows: Any) -> Any:
     def shared(leaf: Any) -> Any:
         if not is_incomplete(leaf):
             return leaf
-        return Incomplete(leaf.values, leaf.observed[0])
+        return Incomplete(leaf.values, leaf.observed[0], leaf.group)
 
     def axes(leaf: Any) -> Any:
-        return Incomplete(0, None) if is_incomplete(leaf) else 0
+        return Incomplete(0, None, leaf.group) if is_incomplete(leaf) else 0
 
     return jax.vmap(kernel, in_axes=(map_leaves(axes, rows),))(map_leaves(shared, rows))
 

@@ -282,8 +282,8 @@ class AbstractHarmonium(AbstractExponentialFamily[HarmoniumCoords]):
                 fewer = (self, *by_pattern(xs, weights))
             else:
                 fewer = _now(_fewer_rows, self, xs, weights)
-            # Arrays of numpy may change, and those of another type were converted.
-            if all(one is other for one, other in zip(leaves, checked, strict=True)):
+            # Arrays of NumPy may change.
+            if all(isinstance(leaf, jax.Array) for leaf in leaves):
                 _FEWER.keep(fewer, self, *leaves, how=structure)
         return fewer or (self, xs, weights)
 

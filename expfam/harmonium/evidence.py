@@ -86,7 +86,7 @@ def filled_cells(
         observable.structure, coords.second, observable.size, coords.first.dtype
     )
     data = observable._enter(x.values)
-    filled, covariance = conditional(structure, coords.first, second, data, x.observed)
+    filled, covariance = conditional(structure, coords.first, second, data, x.observed, x.group > 1)
     return filled, lambda vector: structure.covary(covariance, vector)
 
 
