@@ -31,7 +31,10 @@ class AbstractCells(eqx.Module):
 
     @abstractmethod
     def expectation(self, family: Any, coords: Any, x: Any) -> Any:
-        """The datum with E[x | x_seen] in the cells that are missing."""
+        """The datum with E[x | x_seen] in the cells that are missing; probabilities of categories.
+
+        What stands in leaves and cells that are seen is not used.
+        """
 
     @abstractmethod
     def draw(self, family: Any, key: Key[Array, ""], coords: Any, x: Any) -> Any:
@@ -54,7 +57,7 @@ class Whole(AbstractCells):
 
     Attributes:
         expected: E[x], as a function of the family and its natural coordinates; for data that are
-            categories, the most probable one. `None` where it has no closed form.
+            categories, their probabilities. `None` where it has no closed form.
     """
 
     expected: Callable[[Any, Any], Any] | None = eqx.field(static=True, default=None)
@@ -70,13 +73,13 @@ class Whole(AbstractCells):
         return differentiated_as(value, self.log_normalizer_given(family, coords, x))
 
     def expectation(self, family: Any, coords: Any, x: Any) -> Any:
-        """The datum, or E[x]."""
+        """E[x]."""
         if self.expected is None:
             raise TypeError(
                 f"{type(family).__name__}: the expectation of a missing datum has no closed form; "
                 "draw it with `sample_missing`."
             )
-        return _choose(_is_seen(x), values_of(x), self.expected(family, coords))
+        return self.expected(family, coords)
 
     def draw(self, family: Any, key: Key[Array, ""], coords: Any, x: Any) -> Any:
         """The datum, or a draw."""

@@ -91,7 +91,7 @@ def incomplete(xs: Any, observed: Any = None) -> Any:
         mask = jnp.asarray(observed)
         seen = mask.astype(bool) if isinstance(mask, Tracer) else np.asarray(mask, bool)
     if isinstance(seen, np.ndarray) and seen.all():
-        return values
+        return xs if isinstance(xs, jax.Array) else values
     if np.issubdtype(values.dtype, np.floating):
         # These do not change, so that loops of EM look at them once.
         values, seen = jnp.asarray(values), jnp.asarray(seen)
@@ -203,10 +203,8 @@ def fill(key: Array, data: Any) -> Any:
 
 def _values_and_mask(xs: Any) -> tuple[Any, Any]:
     # Numbers, with a zero where they are missing, and whether they are seen.
-    if isinstance(xs, jax.Array):
+    if isinstance(xs, jax.Array) and (isinstance(xs, Tracer) or not xs.is_fully_addressable):
         seen = ~jnp.isnan(xs)
-        if not isinstance(xs, Tracer):
-            seen = np.asarray(seen)
         return jnp.where(seen, xs, 0), seen
     if isinstance(xs, np.ma.MaskedArray):
         seen = ~np.ma.getmaskarray(xs)

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ..families.frame import Frame
+from ..families.kernels import Data
 from ..families.real.normal import Normal, NormalCoords
 from ..geometry.checks import require, whole
 from ..geometry.points import Mean, Natural
@@ -142,9 +143,7 @@ class LinearGaussian(AbstractHarmonium):
         self._check_point(params, Natural, "parameters", "params")
         return _parameters(self, params.coords)
 
-    def latent_mean(
-        self, params: Natural[HarmoniumCoords], x: Float[Array, "*batch p"]
-    ) -> Float[Array, "*batch d"]:
+    def latent_mean(self, params: Natural[HarmoniumCoords], x: Data) -> Float[Array, "*batch d"]:
         """The posterior mean E[y | x] (factor scores), for observations with any leading axes."""
         return posteriors.latent_mean(self, params, x)
 

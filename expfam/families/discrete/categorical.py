@@ -79,7 +79,7 @@ class Categorical(AbstractObservedFamily[Array]):
 
     @property
     def _cells(self) -> Whole:
-        return Whole(lambda family, coords: jnp.argmax(family._logits(coords)))
+        return Whole(lambda family, coords: jax.nn.softmax(family._logits(coords)))
 
     def _sufficient_statistic(self, x: Array) -> Array:
         return (x == jnp.arange(1, self.n_categories)).astype(float)

@@ -69,7 +69,7 @@ class LogNormal(AbstractNamedFamily[NormalCoords]):
     @property
     def support(self) -> Support:
         """Vectors of positive numbers."""
-        return Support((self.size,), "positive")
+        return Support((self.size,), "positive", whole=0)
 
     def from_log_mean_covariance(
         self, mean: Float[Array, " d"], covariance: Array | None = None
