@@ -74,7 +74,7 @@ def test_normals_with_missing_cells_are_their_marginals(structure, framed):
         ]
         np.testing.assert_allclose(statistics.second, jnp.stack(seconds), rtol=CLOSE, atol=CLOSE)
 
-    draws = np.asarray(normal.sample_missing(jax.random.key(2), params, rows, (4000,)))
+    draws = np.asarray(normal.sample_missing(jax.random.key(2), params, rows, (4000,)), float)
     for i, (own, spread) in enumerate(moments):
         error = np.sqrt(np.diag(spread) / 4000)
         assert np.all(np.abs(draws[:, i].mean(axis=0) - own) <= 5 * error + 1e-5)
