@@ -210,7 +210,8 @@ def _values_and_mask(xs: Any) -> tuple[Any, Any]:
         seen = ~np.ma.getmaskarray(xs)
         return xs.filled(0), seen
     # columns and frames of pandas mark what is missing in their own way
-    absent = np.asarray(xs.isna()) if hasattr(xs, "isna") else False
+    mark = getattr(xs, "isna", None)
+    absent = False if mark is None else np.asarray(mark())
     try:
         array = np.asarray(xs)
         if array.dtype == object:
