@@ -4,6 +4,7 @@ An observation says of every variable whether it is seen or missing. A leaf of t
 may be missing is `Incomplete`; rows of which the component number may be seen are `Labeled`.
 """
 
+from collections.abc import Sequence
 from typing import Any, final
 
 import equinox as eqx
@@ -98,7 +99,7 @@ def incomplete(xs: Any, observed: Any = None) -> Any:
     return Incomplete(values, seen)
 
 
-def labeled(xs: Any, labels: ArrayLike) -> Labeled:
+def labeled(xs: Any, labels: ArrayLike | Sequence[int]) -> Labeled:
     """Rows of which the component number is known for some: for semi-supervised fits.
 
     Mixtures, and hierarchical mixtures of Gaussians, take such rows in place of plain ones. Where

@@ -1,12 +1,12 @@
 """Harmoniums: exponential families of (x, z) of which only x is observed."""
 
 from abc import abstractmethod
-from typing import Any, final
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax.core import Tracer
-from jaxtyping import Array, Bool, Float, Key, PyTree
+from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
 from ..families import compiled
 from ..families.base import (
@@ -14,7 +14,6 @@ from ..families.base import (
     AbstractExponentialFamily,
     Data,
 )
-from ..families.cells import AbstractCells
 from ..families.observations import Labeled, has_gaps
 from ..families.observed import estimate_from_average
 from ..families.patterns import by_pattern
@@ -25,31 +24,7 @@ from ..geometry.memory import Memory
 from ..geometry.points import Mean, Natural
 from ..priors.conjugate import ConjugatePrior, check_prior
 from .interaction import AbstractInteraction, HarmoniumCoords, LikelihoodCoords
-
-
-@final
-class HarmoniumCells(AbstractCells):
-    """What is missing of an observation is integrated out with the latent variables."""
-
-    def log_normalizer_given(self, family: Any, coords: Any, x: Any) -> Array:
-        """ψ(θ | x_seen)."""
-        return family.interaction.log_normalizer_given(coords, x)
-
-    def log_evidence(self, family: Any, coords: Any, x: Any) -> Array:
-        """log p(x_seen)."""
-        return family.interaction.log_evidence(coords, x)
-
-    def expectation(self, family: Any, coords: Any, x: Any) -> Any:
-        """E[x | x_seen]."""
-        return family.interaction.impute(coords, x)
-
-    def draw(self, family: Any, key: Key[Array, ""], coords: Any, x: Any) -> Any:
-        """A draw from p(x | x_seen)."""
-        return family.interaction.draw_missing(key, coords, x)
-
-    def conditional(self, family: Any, coords: Any, x: Any) -> tuple[Any, Any] | None:
-        """That of p(x), where it is a family or a mixture of one."""
-        return family._conditional(coords, x)
+from .observed_part import HarmoniumCells
 
 
 class AbstractHarmonium(AbstractExponentialFamily[HarmoniumCoords]):
@@ -141,6 +116,48 @@ class AbstractHarmonium(AbstractExponentialFamily[HarmoniumCoords]):
     ) -> Data:
         """Draw n observations x, by drawing (x, z) and dropping z."""
         return self.sample(key, params, (n,))[0]
+
+    # ---------------------------------------------------------------- components
+
+    def posterior_categorical(
+        self, params: Natural[HarmoniumCoords], x: Data
+    ) -> Natural[Float[Array, " k_minus_1"]]:
+        """p(z | x) for one observation, in the K − 1 natural coordinates of `Categorical(K)`.
+
+        Args:
+            params: natural coordinates.
+            x: one observation.
+        """
+        x = self._check_one(x, self.observed_support, "posterior_categorical", "x")
+        logs = self._log_assignments(params, x, "posterior_categorical")
+        return Natural(logs[1:] - logs[0])
+
+    def posterior_soft_assignments(
+        self, params: Natural[HarmoniumCoords], x: Data
+    ) -> Float[Array, "*batch k"]:
+        """Responsibilities p(z | x): the probability of every component, along the last axis.
+
+        Args:
+            params: natural coordinates.
+            x: observations with any leading axes; cells may be missing, labels known.
+        """
+        return jnp.exp(self._log_assignments(params, x, "posterior_soft_assignments"))
+
+    def posterior_hard_assignment(
+        self, params: Natural[HarmoniumCoords], x: Data
+    ) -> Int[Array, "*batch"]:
+        """The most probable component given x; see `posterior_soft_assignments`."""
+        return jnp.argmax(self._log_assignments(params, x, "posterior_hard_assignment"), axis=-1)
+
+    def _log_assignments(
+        self, params: Natural[HarmoniumCoords], x: Data, method: str
+    ) -> Float[Array, "*batch k"]:
+        if not self.n_labels:
+            raise TypeError(
+                f"{self._owner(method)}: the model has no component number; mixtures and "
+                "hierarchical mixtures have."
+            )
+        return self._per_observation(log_assignments, params, x, method)
 
     # ---------------------------------------------------------------- posterior, likelihood, prior
 
@@ -295,7 +312,7 @@ class AbstractHarmonium(AbstractExponentialFamily[HarmoniumCoords]):
         return self.interaction.n_labels
 
     @property
-    def _cells(self) -> "HarmoniumCells":
+    def _cells(self) -> HarmoniumCells:
         return HarmoniumCells()
 
     def _sufficient_statistic(self, x: Data) -> HarmoniumCoords:
@@ -396,6 +413,16 @@ class AbstractHarmonium(AbstractExponentialFamily[HarmoniumCoords]):
 @jax.jit
 def _average_log_density(model: Any, coords: Any, xs: Any, weights: Array | None) -> Array:
     return compiled.average_density(model, coords, xs, compiled.shares_of(xs, weights, coords))
+
+
+def log_assignments(model: Any, coords: Any, x: Any) -> Float[Array, " k"]:
+    """log p(z = k | x)."""
+    return model.interaction.log_assignments(coords, x)
+
+
+def latent_mean(model: Any, coords: Any, x: Any) -> Float[Array, " d"]:
+    """E[y | x], of a linear interaction."""
+    return model.interaction.latent_mean(coords, x)
 
 
 @jax.jit

@@ -4,9 +4,12 @@ from dataclasses import replace
 from typing import Any, final
 
 import equinox as eqx
+from jaxtyping import Array, Float
 
+from ..families.kernels import Data
+from ..geometry.points import Natural
 from . import conditionals
-from .base import AbstractHarmonium
+from .base import AbstractHarmonium, latent_mean
 from .interaction import HarmoniumCoords
 from .latent import location
 from .linear import LinearInteraction
@@ -63,3 +66,7 @@ class Hierarchical(AbstractHarmonium):
 
     def _observing(self, observable: Any) -> "Hierarchical":
         return replace(self, lower=self.lower._observing(observable))
+
+    def latent_mean(self, params: Natural[HarmoniumCoords], x: Data) -> Float[Array, "*batch d"]:
+        """The posterior mean E[y | x], for observations with any leading axes."""
+        return self._per_observation(latent_mean, params, x, "latent_mean")

@@ -122,6 +122,10 @@ class AbstractInteraction(eqx.Module):
         """Natural coordinates of p(z | x) in the posterior family."""
 
     @abstractmethod
+    def log_assignments(self, coords: HarmoniumCoords, x: Any) -> Float[Array, " k"]:
+        """log p(z = k | x) of the component number, where there is one."""
+
+    @abstractmethod
     def impute(self, coords: HarmoniumCoords, x: Any) -> Any:
         """x with E[x | x_seen] in the cells that are missing; see `families.cells`."""
 

@@ -14,8 +14,8 @@ from ..families.real.normal import Normal, NormalCoords
 from ..geometry.checks import require, whole
 from ..geometry.points import Mean, Natural
 from ..geometry.structures import AbstractStructure, PositiveDefinite
-from . import conditionals, posteriors
-from .base import AbstractHarmonium
+from . import conditionals
+from .base import AbstractHarmonium, latent_mean
 from .interaction import HarmoniumCoords
 from .linear import LinearInteraction
 
@@ -145,7 +145,7 @@ class LinearGaussian(AbstractHarmonium):
 
     def latent_mean(self, params: Natural[HarmoniumCoords], x: Data) -> Float[Array, "*batch d"]:
         """The posterior mean E[y | x] (factor scores), for observations with any leading axes."""
-        return posteriors.latent_mean(self, params, x)
+        return self._per_observation(latent_mean, params, x, "latent_mean")
 
     def observable_distribution(
         self, params: Natural[HarmoniumCoords]

@@ -6,7 +6,7 @@ from typing import Any, final
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 from ..families import cells
 from ..families.base import AbstractExponentialFamily
@@ -17,7 +17,6 @@ from ..geometry.checks import require, whole
 from ..geometry.manifold import layout_of
 from ..geometry.points import Natural
 from ..geometry.structures import AbstractStructure
-from . import posteriors
 from .base import AbstractHarmonium
 from .interaction import HarmoniumCoords, LikelihoodCoords
 from .one_hot import OneHotInteraction
@@ -152,26 +151,6 @@ class Mixture(AbstractHarmonium):
         """
         self._check_point(params, Natural, "components", "params")
         return Natural(_components(self, params.coords))
-
-    # ---------------------------------------------------------------- assignments
-
-    def posterior_categorical(
-        self, params: Natural[HarmoniumCoords], x: Any
-    ) -> Natural[Float[Array, " k_minus_1"]]:
-        """p(z | x) for one observation, in the K − 1 natural coordinates of `Categorical(K)`."""
-        return posteriors.posterior_categorical(self, params, x)
-
-    def posterior_soft_assignments(
-        self, params: Natural[HarmoniumCoords], x: Any
-    ) -> Float[Array, "*batch k"]:
-        """Responsibilities: the probability of every component given x; a last axis of length K."""
-        return posteriors.posterior_soft_assignments(self, params, x)
-
-    def posterior_hard_assignment(
-        self, params: Natural[HarmoniumCoords], x: Any
-    ) -> Int[Array, "*batch"]:
-        """The most probable component given x."""
-        return jnp.argmax(self.posterior_soft_assignments(params, x), axis=-1)
 
 
 @jax.jit

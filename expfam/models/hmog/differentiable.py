@@ -4,15 +4,14 @@ from dataclasses import replace
 from typing import Any, final
 
 import equinox as eqx
-import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 from ...families.kernels import Data
 from ...families.real.normal import Normal
 from ...geometry.points import Mean, Natural
 from ...geometry.structures import AbstractStructure
-from ...harmonium import conditionals, posteriors
-from ...harmonium.base import AbstractHarmonium
+from ...harmonium import conditionals
+from ...harmonium.base import AbstractHarmonium, latent_mean
 from ...harmonium.interaction import HarmoniumCoords
 from ...harmonium.linear import LinearInteraction
 from ...harmonium.linear_gaussian import LinearGaussian
@@ -113,33 +112,15 @@ class DifferentiableHMoG(AbstractHarmonium):
 
     # ---------------------------------------------------------------- posteriors
 
-    def posterior_categorical(
-        self, params: Natural[HarmoniumCoords], x: Data
-    ) -> Natural[Float[Array, " k_minus_1"]]:
-        """p(z | x) for one observation, in the K − 1 natural coordinates of `Categorical(K)`."""
-        return posteriors.posterior_categorical(self, params, x)
-
-    def posterior_soft_assignments(
-        self, params: Natural[HarmoniumCoords], x: Data
-    ) -> Float[Array, "*batch k"]:
-        """Responsibilities p(z | x): the probability of every component, along the last axis."""
-        return posteriors.posterior_soft_assignments(self, params, x)
-
     def posterior_assignments(
         self, params: Natural[HarmoniumCoords], x: Data
     ) -> Float[Array, "*batch k"]:
         """The same as `posterior_soft_assignments`."""
-        return posteriors.posterior_soft_assignments(self, params, x)
-
-    def posterior_hard_assignment(
-        self, params: Natural[HarmoniumCoords], x: Data
-    ) -> Int[Array, "*batch"]:
-        """The most probable component given x."""
-        return jnp.argmax(posteriors.posterior_soft_assignments(self, params, x), axis=-1)
+        return self.posterior_soft_assignments(params, x)
 
     def latent_mean(self, params: Natural[HarmoniumCoords], x: Data) -> Float[Array, "*batch d"]:
         """The posterior mean E[y | x]: observations in the latent space."""
-        return posteriors.latent_mean(self, params, x)
+        return self._per_observation(latent_mean, params, x, "latent_mean")
 
 
 def differentiable_hmog(
