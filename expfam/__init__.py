@@ -88,6 +88,7 @@ from .harmonium.mixture import Mixture as Mixture
 from .models.factor_analysis import factor_analysis as factor_analysis
 from .models.factor_analysis import mixture_of_factor_analyzers as mixture_of_factor_analyzers
 from .models.factor_analysis import probabilistic_pca as probabilistic_pca
+from .models.hidden_markov import HiddenMarkov as HiddenMarkov
 from .models.hmog.analytic import AnalyticHMoG as AnalyticHMoG
 from .models.hmog.analytic import analytic_hmog as analytic_hmog
 from .models.hmog.differentiable import DifferentiableHMoG as DifferentiableHMoG

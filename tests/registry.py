@@ -148,6 +148,10 @@ _HMOGS = [
     Instance("differentiable_diagonal", ef.differentiable_hmog(p, DIAGONAL, d, DIAGONAL, K), False),
 ]
 
+_CHAINS = [
+    Instance("hidden_markov", ef.HiddenMarkov(ef.Normal(2), K, 5), long=True),
+]
+
 REGISTRY: list[Instance] = [
     *_NORMALS,
     *_DISCRETE,
@@ -160,6 +164,7 @@ REGISTRY: list[Instance] = [
     *_MIXTURES,
     *_LINEAR,
     *_HMOGS,
+    *_CHAINS,
 ]
 BY_NAME: dict[str, Any] = {instance.name: instance.family for instance in REGISTRY}
 HARMONIUMS: list[Instance] = [i for i in REGISTRY if isinstance(i.family, AbstractHarmonium)]
@@ -202,6 +207,7 @@ REPRESENTATIVES = [
     "analytic_diagonal",
     "symmetric_diagonal",
     "differentiable_diagonal",
+    "hidden_markov",
 ]
 
 

@@ -471,9 +471,7 @@ class AbstractExponentialFamily(AbstractKernels[C]):
         kernel = getattr(type(self), f"_{name}")
         return compiled.over_data(kernel, len(batch), 1)(self, params.coords, x)
 
-    def _per_observation(
-        self, kernel: Any, params: Natural[C], x: Data, method: str
-    ) -> Float[Array, "*batch"]:
+    def _per_observation(self, kernel: Any, params: Natural[C], x: Data, method: str) -> Array:
         # A kernel of one observation, of which cells may be missing.
         self._check_point(params, Natural, method, "params")
         x, batch = check_observation(self, x, self._owner(method))
