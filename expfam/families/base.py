@@ -13,7 +13,7 @@ from jaxtyping import Array, Bool, Float, Key, PyTree
 from ..geometry.checks import check_axes, check_key, require
 from ..geometry.manifold import remembered
 from ..geometry.points import Mean, Natural, pairing
-from . import cells, compiled, missing
+from . import cells, compiled, ladder, missing
 from .kernels import AbstractKernels, Data
 from .observations import has_gaps
 from .support import check_data, check_observation, check_observations, check_rows, check_weights
@@ -468,14 +468,13 @@ class AbstractExponentialFamily(AbstractKernels[C]):
         method = name if method is None else method
         self._check_point(params, Natural, method, "params")
         x, batch = check_data(x, support, self._owner(method), "x")
-        kernel = getattr(type(self), f"_{name}")
-        return compiled.over_data(kernel, len(batch), 1)(self, params.coords, x)
+        return ladder.over_data(getattr(type(self), f"_{name}"), len(batch), self, params.coords, x)
 
     def _per_observation(self, kernel: Any, params: Natural[C], x: Data, method: str) -> Array:
         # A kernel of one observation, of which cells may be missing.
         self._check_point(params, Natural, method, "params")
         x, batch = check_observation(self, x, self._owner(method))
-        return compiled.over_data(kernel, len(batch), 1)(self, params.coords, x)
+        return ladder.over_data(kernel, len(batch), self, params.coords, x)
 
     def _owner(self, method: str) -> str:
         return f"{type(self).__name__}.{method}"

@@ -23,7 +23,7 @@ from .observations import fill, group_of, has_gaps, over_rows
 # threads: 1024 rows in float32, 512 in float64.
 _BYTES_PER_COLUMN = 4096
 # Rows with missing cells that are looked at together, each with its own factorizations.
-_MAPPED = 64
+_MAPPED = 256
 
 
 def over_data(kernel: Callable[..., Any], n_axes: int, n_params: int = 0) -> Callable[..., Any]:

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, Key
 
-from . import cells, compiled
+from . import cells, compiled, ladder
 from .observations import (
     Incomplete,
     Labeled,
@@ -41,7 +41,7 @@ def impute(family: Any, coords: Any, xs: Any, owner: str) -> Any:
     xs, batch = check_observation(family, xs, owner)
     if not has_gaps(xs):
         return split_labels(xs)[0]
-    found = compiled.over_data(cells.expectation, len(batch), 1)(family, coords, xs)
+    found = ladder.over_data(cells.expectation, len(batch), family, coords, xs)
 
     def chosen(support: Support, leaf: Any, own: Any) -> Any:
         if not is_incomplete(leaf):
@@ -94,8 +94,10 @@ def log_conditional_density(
     restricted, _ = check_observation(family, restricted, owner)
     restricted = restricted if label is None else Labeled(restricted, label)
 
-    kernel = compiled.over_data(compiled.log_observable_density, len(batch), 1)
-    return kernel(family, coords, x) - kernel(family, coords, restricted)
+    def density(rows: Any) -> Array:
+        return ladder.over_data(compiled.log_observable_density, len(batch), family, coords, rows)
+
+    return density(x) - density(restricted)
 
 
 def _restrict(leaf: Any, mask: Bool[Array, "..."]) -> Incomplete:

@@ -209,6 +209,8 @@ def check_data(data: Any, supports: Any, owner: str, argument: str) -> tuple[Any
         ValueError: wrong trailing shape, batch axes that do not agree, or values outside the
             support (the last is a RuntimeError of `equinox.error_if` under `jit`).
     """
+    if isinstance(data, Labeled):
+        raise TypeError(f"{owner}: `{argument}` must not be labeled; give its data alone.")
     leaves, treedef = jax.tree.flatten(supports, is_leaf=is_support)
     try:
         arrays = treedef.flatten_up_to(data)
@@ -287,22 +289,15 @@ def check_weights(weights: Any, n: int, dtype: Any, owner: str) -> Array | None:
             f"{owner}: `weights` must have one number per row, shape ({n},), but has shape "
             f"{jnp.shape(weights)}."
         )
-    array = with_automatic_axes(jnp.asarray(weights)).astype(dtype)
+    array = with_automatic_axes(_as_jax(weights)).astype(dtype)
     message = f"{owner}: `weights` must be finite, not negative, not all zero."
     return require(array, _known(_are_weights, array), message)
 
 
 def _as_jax(array: Any) -> Array:
-    # What is mapped from a file that is only read stays as it is: on a CPU it need not be copied.
-    return jax.device_put(array) if _is_mapped_for_reading(array) else jnp.asarray(array)
-
-
-def _is_mapped_for_reading(array: Any) -> bool:
-    while isinstance(array, np.ndarray):
-        if isinstance(array, np.memmap):
-            return array.mode == "r"
-        array = array.base
-    return False
+    # `jnp.asarray` compiles a program for every shape of a NumPy array. What is mapped from a file
+    # stays where it is: on a CPU it need not be copied.
+    return jax.device_put(array) if isinstance(array, np.ndarray) else jnp.asarray(array)
 
 
 def check_observations(model: Any, data: Any, owner: str, argument: str = "xs") -> tuple[Any, int]:

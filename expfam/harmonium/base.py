@@ -14,7 +14,8 @@ from ..families.base import (
     AbstractExponentialFamily,
     Data,
 )
-from ..families.observations import Labeled, has_gaps
+from ..families.ladder import padded
+from ..families.observations import has_gaps
 from ..families.observed import estimate_from_average
 from ..families.patterns import by_pattern
 from ..families.support import check_data, check_observations, check_weights
@@ -298,7 +299,8 @@ class AbstractHarmonium(AbstractExponentialFamily[HarmoniumCoords]):
             if has_gaps(xs):
                 fewer = (self, *by_pattern(xs, weights))
             else:
-                fewer = _now(_fewer_rows, self, xs, weights)
+                xs, weights = padded(xs, weights)
+                fewer = _now(_fewer_rows, self, xs, weights) or (self, xs, weights)
             # Arrays of NumPy may change.
             if all(isinstance(leaf, jax.Array) for leaf in leaves):
                 _FEWER.keep(fewer, self, *leaves, how=structure)
@@ -390,10 +392,6 @@ class AbstractHarmonium(AbstractExponentialFamily[HarmoniumCoords]):
     # ---------------------------------------------------------------- checks
 
     def _check_one(self, data: Any, support: Any, method: str, argument: str) -> Any:
-        if isinstance(data, Labeled):
-            raise TypeError(
-                f"{self._owner(method)}: `{argument}` must not be labeled; give its data alone."
-            )
         data, batch = check_data(data, support, self._owner(method), argument)
         if batch:
             raise ValueError(

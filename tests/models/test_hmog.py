@@ -227,7 +227,7 @@ def test_errors_of_from_parameters():
 
 def test_errors_of_construction():
     for lat_dim in (0, P):
-        with pytest.raises(ValueError, match="`lat_dim` must be an integer from 1"):
+        with pytest.raises(ValueError, match="`lat_dim` must be an integer"):
             ef.analytic_hmog(P, DIAGONAL, lat_dim, K)
     for n_components in (0, -1):
         with pytest.raises(ValueError, match="`n_components` must be an integer of at least 1"):
