@@ -76,6 +76,9 @@ def rung(n: int, lowest: int) -> int:
 
 
 def _can_pad(rows: Any) -> bool:
+    if isinstance(jnp.zeros(()), Tracer):
+        # while a program around this is traced, nothing is at hand
+        return False
     leaves = jax.tree.leaves(rows)
     few = bool(leaves) and 0 < leaves[0].shape[0] <= _MANY
     return _SETTING["pad"] and few and all(map(_is_at_hand, leaves))

@@ -466,13 +466,10 @@ def _offence(array: Array, support: Support) -> str:
         flat, inside = np.asarray(array), np.asarray(support.inside(array))
     if inside.all():
         return "holds a value outside of that"
-    if np.issubdtype(flat.dtype, np.floating) and np.isnan(flat).any():
-        return (
-            f"holds {np.isnan(flat).sum()} NaN; where these are missing cells, give "
-            "expfam.incomplete(…) of it"
-        )
     index = tuple(int(i) for i in np.argwhere(~inside)[0])
-    return f"holds {(~inside).sum()} value(s) outside of that, the first {flat[index]} at {index}"
+    found = f"holds {(~inside).sum()} value(s) outside of that, the first {flat[index]} at {index}"
+    missing = np.issubdtype(flat.dtype, np.floating) and np.isnan(flat).any()
+    return f"{found}; missing cells are marked with expfam.incomplete" if missing else found
 
 
 def _leaves(supports: Any) -> list[Support]:

@@ -142,7 +142,7 @@ def test_one_observation_and_leading_axes():
 
 def test_errors():
     for lat_dim in (0, P, P + 1):
-        with pytest.raises(ValueError, match="`lat_dim` must be an integer from 1"):
+        with pytest.raises(ValueError, match="`lat_dim` must be an integer"):
             ef.LinearGaussian(P, DIAGONAL, lat_dim)
     model = ef.factor_analysis(P, D)
     good = jnp.ones((P, D)), jnp.zeros(P), jnp.ones(P)
