@@ -10,13 +10,18 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Self
 
+# Without bytecode on disk, every worker and script would compile JAX and SciPy from their sources.
+if os.environ.pop("PYTHONDONTWRITEBYTECODE", None):
+    os.environ["PYTHONPYCACHEPREFIX"] = str(Path(__file__).parents[1] / ".jax_cache" / "bytecode")
 # Two workers share the cores already.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Compiles in half of the time. XLA ends the process where it does not know a flag.
 if version("jaxlib") == "0.10.2":
     os.environ.setdefault(
-        "XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false --xla_cpu_opt_preset=FAST_COMPILE"
+        "XLA_FLAGS",
+        "--xla_cpu_use_fusion_emitters=false --xla_cpu_opt_preset=FAST_COMPILE"
+        " --xla_cpu_parallel_codegen_split_count=1",
     )
 elif version("jaxlib").startswith(("0.8.", "0.9.", "0.10.")):
     os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false")
@@ -41,6 +46,7 @@ gc.set_threshold(100_000, 50, 100)
 jax.config.update("jax_disable_most_optimizations", True)
 
 
+CACHE = Path(__file__).parents[1] / ".jax_cache"
 _LONG = ("/test_laws.py", "/test_monotone.py", "/test_float32.py", "/test_acceleration.py")
 _teardowns = itertools.count()
 
@@ -53,11 +59,13 @@ class _ByInstance(LoadScopeScheduling):
         return path + name[name.find("[") :] if "[" in name and path.endswith(_LONG) else path
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Keep compiled programs from run to run; `expfam` needs this file for its hook."""
-    import expfam as ef
+    # What shares tests out to workers runs none.
+    if "PYTEST_XDIST_WORKER" in os.environ or not config.getoption("numprocesses"):
+        import expfam as ef
 
-    ef.enable_compilation_cache(Path(__file__).parents[1] / ".jax_cache")
+        ef.enable_compilation_cache(CACHE)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadScopeScheduling:

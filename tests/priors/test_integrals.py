@@ -1,5 +1,7 @@
 """Priors that are normalized by one integral, against Gauss's rule in another variable."""
 
+from functools import cache
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -23,8 +25,7 @@ def log_integral(log_f, peak):
     edges = peak * np.concatenate([[0], np.geomspace(1e-9, 1e6, 501)])
     lengths = np.diff(edges)[:, None]
     points = edges[:-1, None] + lengths * (1 + nodes) / 2
-    values = np.vectorize(log_f)(points)
-    return special.logsumexp(values, b=weights / 2 * lengths)
+    return special.logsumexp(log_f(points), b=weights / 2 * lengths)
 
 
 def gamma(shape, rate, count):
@@ -71,7 +72,8 @@ def directions(length, count):
     prior = Prior.from_mean(family, ef.Mean(jnp.asarray(length * axis)), count)
 
     def psi(kappa):  # log sinh κ/κ
-        return kappa + np.log1p(-np.exp(-2 * kappa)) - np.log(2 * kappa) if kappa > 1e-6 else 0.0
+        value = kappa + np.log1p(-np.exp(-2 * kappa)) - np.log(2 * kappa)
+        return np.where(kappa > 1e-6, value, 0.0)
 
     def log_f(kappa):
         return 2 * np.log(kappa) + psi(count * length * kappa) - count * psi(kappa)
@@ -96,8 +98,9 @@ def logarithmic(mean, count):
     prior = Prior.from_mean(ef.Logarithmic(), ef.Mean(jnp.asarray(mean)), count)
 
     def log_f(t):  # θ = −t
-        inner = -np.log1p(-np.exp(-t)) if t > 0.5 else -np.log(-np.expm1(-t))
-        psi = np.log(inner) if t < 30 else -t
+        far, near = -np.log1p(-np.exp(-t)), -np.log(-np.expm1(-t))
+        inner = np.where(t < 30, np.where(t > 0.5, far, near), 1.0)
+        psi = np.where(t < 30, np.log(inner), -t)
         return -count * mean * t - count * psi
 
     return prior, log_integral(log_f, 1 / mean)
@@ -118,17 +121,20 @@ def passage_times(mean, shape, count):
 
 
 CASES = {
-    "gamma": [gamma(2.0, 3.0, 2.5), gamma(0.01, 1.0, 0.2), gamma(1e3, 0.1, 30.0)],
-    "Wishart": [wishart(3.0, 2.5), wishart(1.2, 0.3), wishart(200.0, 20.0)],
-    "directions": [directions(0.3, 2.5), directions(0.99, 20.0), directions(0.01, 0.5)],
-    "angles": [angles(0.3, 2.5), angles(0.99, 20.0), angles(0.01, 0.5)],
-    "logarithmic": [logarithmic(2.0, 2.5), logarithmic(1.01, 4.0), logarithmic(50.0, 30.0)],
-    "inverse Gaussian": [
-        passage_times(2.0, 3.0, 2.5),
-        passage_times(1.0, 1e3, 0.5),
-        passage_times(0.1, 1e-3, 20.0),
-    ],
+    "gamma": (gamma, [(2.0, 3.0, 2.5), (0.01, 1.0, 0.2), (1e3, 0.1, 30.0)]),
+    "Wishart": (wishart, [(3.0, 2.5), (1.2, 0.3), (200.0, 20.0)]),
+    "directions": (directions, [(0.3, 2.5), (0.99, 20.0), (0.01, 0.5)]),
+    "angles": (angles, [(0.3, 2.5), (0.99, 20.0), (0.01, 0.5)]),
+    "logarithmic": (logarithmic, [(2.0, 2.5), (1.01, 4.0), (50.0, 30.0)]),
+    "inverse Gaussian": (passage_times, [(2.0, 3.0, 2.5), (1.0, 1e3, 0.5), (0.1, 1e-3, 20.0)]),
 }
+
+
+@cache
+def cases(name):
+    """Priors of a family, each with its log-normalizer."""
+    case, values = CASES[name]
+    return [case(*each) for each in values]
 
 
 log_normalizers = jax.jit(jax.vmap(lambda prior: prior.log_normalizer()))
@@ -145,7 +151,7 @@ def rounding(priors, values):
 
 def stacked(name):
     """The priors of a family, as one, and their log-normalizers."""
-    priors, expected = zip(*CASES[name], strict=True)
+    priors, expected = zip(*cases(name), strict=True)
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *priors), expected
 
 
@@ -161,7 +167,7 @@ def test_normalizer_against_quadrature(name):
 
 @pytest.mark.parametrize("name", ["gamma", "logarithmic", "inverse Gaussian"])
 def test_evidence_is_the_chain_of_predictives(name):
-    prior = CASES[name][0][0]
+    prior = cases(name)[0][0]
     xs = jnp.array([1, 3, 2]) if name == "logarithmic" else jnp.array([0.5, 1.5, 1.0])
     posterior, total = prior, 0.0
     for x in xs:
@@ -175,7 +181,7 @@ def test_evidence_is_the_chain_of_predictives(name):
 
 @pytest.mark.parametrize("name", ["gamma", "Wishart", "inverse Gaussian"])
 def test_draws_have_the_expectations_of_the_prior(name):
-    prior = CASES[name][0][0]
+    prior = cases(name)[0][0]
     family = prior.family
     coords = prior.sample(KEY, (20_000,)).coords
     draws = np.asarray(jax.jit(jax.vmap(lambda c: family._flatten(c, "natural")))(coords))
@@ -197,7 +203,7 @@ def test_normalizer_in_float32(name):
 @needs_float64
 def test_gradients_of_the_normalizer_against_differences():
     # E[θ] is the gradient in φ: the nodes do not move with it.
-    prior = CASES["gamma"][0][0]
+    prior = cases("gamma")[0][0]
     family = prior.family
 
     @jax.jit
