@@ -28,6 +28,7 @@ from .families.discrete.logarithmic import Logarithmic as Logarithmic
 from .families.discrete.multinomial import Multinomial as Multinomial
 from .families.discrete.negative_binomial import NegativeBinomial as NegativeBinomial
 from .families.discrete.poisson import Poisson as Poisson
+from .families.discrete.zipf import Zipf as Zipf
 from .families.ladder import pad_rows as pad_rows
 from .families.matrices.inverse_wishart import InverseWishart as InverseWishart
 from .families.matrices.matrix_normal import MatrixNormal as MatrixNormal

@@ -81,6 +81,7 @@ _COUNTS = [
     Instance("negative_binomial", ef.NegativeBinomial(2.5), long=True),
     Instance("multinomial", ef.Multinomial(5, 3), long=True),
     Instance("logarithmic", ef.Logarithmic(), closed=False, long=True),
+    Instance("zipf", ef.Zipf(6), closed=False, long=True),
     Instance("conway_maxwell_poisson", ef.ConwayMaxwellPoisson(), closed=False, long=True),
 ]
 
@@ -181,6 +182,7 @@ REPRESENTATIVES = [
     "multinomial",
     "logarithmic",
     "conway_maxwell_poisson",
+    "zipf",
     "exponential",
     "gamma",
     "inverse_gaussian",
