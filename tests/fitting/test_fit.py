@@ -239,7 +239,7 @@ def test_what_is_added_to_a_covariance_is_a_prior_without_rows():
     ids=lambda model: type(model).__name__,
 )
 def test_gradient_comes_close_to_em(model):
-    xs = clusters(n=2000, p=8, seed=3)
+    xs = clusters(n=500, p=8, seed=3)
     start = model.initialize_from_sample(KEY, xs)
     em = ef.fit(model, xs, key=KEY, params=start, method=ef.EM(60, tolerance=None))
     rate = optax.cosine_decay_schedule(5e-2, 300)
