@@ -56,7 +56,8 @@ class _ByInstance(LoadScopeScheduling):
 
     def _split_scope(self, nodeid: str) -> str:
         path, _, name = nodeid.partition("::")
-        return path + name[name.find("[") :] if "[" in name and path.endswith(_LONG) else path
+        instance = name.partition("[")[2].rstrip("]").partition("-")[0]
+        return f"{path}[{instance}]" if instance and path.endswith(_LONG) else path
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -381,10 +381,10 @@ def test_weights_repeat_rows_and_weight_zero_leaves_them_out(fitted: Facts):
     assert_equal_points(weighted, statistics(fitted.theta, repeated), EXACT)
 
 
+@pytest.mark.parametrize("size", [3, 4, 100])
 @pytest.mark.parametrize(
     "name", ["mixture_product", "mixture_full_by_diagonal", "analytic_diagonal"]
 )
-@pytest.mark.parametrize("size", [3, 4, 100])
 def test_blocks_of_rows_give_what_all_rows_give(name: str, size: int):
     # 6 rows: a size that divides their number, one that does not, one that exceeds it.
     facts = facts_of(name)
