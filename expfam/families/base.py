@@ -16,6 +16,7 @@ from ..geometry.points import Mean, Natural, pairing
 from . import cells, compiled, ladder, missing
 from .kernels import AbstractKernels, Data
 from .observations import has_gaps
+from .sketches import KINDS, sketches
 from .support import check_data, check_observation, check_observations, check_rows, check_weights
 
 C = TypeVar("C")
@@ -395,7 +396,8 @@ class AbstractExponentialFamily(AbstractKernels[C]):
         check_key(key, owner)
         xs, n = check_observations(self, xs, owner)
         checked = check_weights(weights, n, float, owner)
-        coords, valid = compiled.initialize_from_sample(self, key, xs, checked)
+        sketch = jax.tree.map(lambda leaf: leaf[0], sketches(self, key, xs, checked, KINDS[:1]))
+        coords, valid = compiled.initialize_from_sample(self, sketch, key, xs, checked)
         return require(Natural(coords), valid, f"{owner}: no start was found; {DEGENERATE}")
 
     # ---------------------------------------------------------------- shared by public methods

@@ -373,12 +373,14 @@ def initialize(family: Any, key: Array) -> Any:
 
 @jax.jit
 def initialize_from_sample(
-    family: Any, key: Array, xs: Any, weights: Array | None
+    family: Any, sketch: Any, key: Array, xs: Any, weights: Array | None
 ) -> tuple[Any, Array]:
-    """A start from data, and whether it is in the domain."""
+    """A start from data and its sketch, and whether it is in the domain."""
     n = jax.tree.leaves(xs)[0].shape[0]
     parts = jnp.ones((n,), dtype_of(xs)) if weights is None else weights.astype(dtype_of(xs))
-    coords = family._initialize_from_sample(key, fill(key, xs), parts)
+    rows = fill(key, xs)
+    features = jax.vmap(family._features)(rows)
+    coords = family._initialize_from_sample(sketch, rows, features, parts)
     return coords, family._in_domain(coords)
 
 

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Key, PyTree
 
 from ..geometry.bound import BoundMethod
 from ..geometry.manifold import Layout, chart_name, layout_of, remembered
 from ..geometry.points import AbstractPoint, Mean, Natural
 from ..geometry.spaces import Chart, is_space, pack, unpack
+from ..geometry.table import Kind, Table
 from .cells import AbstractCells
 
 C = TypeVar("C")
@@ -224,8 +226,19 @@ class AbstractKernels(eqx.Module, Generic[C]):
         """A random point of the domain."""
 
     @abstractmethod
+    def _sketch(self, rng: np.random.Generator, table: Table, kind: Kind) -> Any:
+        """What decides where a fit starts, found on the host: a tree of NumPy arrays.
+
+        Its table has the features of the rows, and the sketch is read by `_initialize_from_sample`.
+        """
+
+    @abstractmethod
     def _initialize_from_sample(
-        self, key: Key[Array, ""], xs: Data, weights: Float[Array, " n"]
+        self,
+        sketch: Any,
+        xs: Data,
+        features: Float[Array, "n features"],
+        weights: Float[Array, " n"],
     ) -> C:
         """A point to start a fit from."""
 

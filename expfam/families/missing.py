@@ -131,7 +131,9 @@ def maximum_likelihood(family: Any, xs: Any, weights: Array | None) -> tuple[Any
     """The estimate from rows with missing cells, by EM, and whether it is valid."""
     key = jax.random.key(0)
     parts = compiled.shares_of(xs, weights)
-    start = family._initialize_from_sample(key, fill(key, xs), parts * parts.shape[0])
+    rows = fill(key, xs)
+    features = jax.vmap(family._features)(rows)
+    start = family._initialize_from_sample((), rows, features, parts * parts.shape[0])
     rounding = 4 * jnp.finfo(parts.dtype).eps
 
     def proceed(state: Any) -> Array:

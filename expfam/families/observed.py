@@ -4,10 +4,12 @@ from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Key
+import numpy as np
+from jaxtyping import Array, Float
 
 from ..geometry.derivatives import differentiated_as
 from ..geometry.points import pairing
+from ..geometry.table import Kind, Table
 from . import compiled
 from .base import AbstractExponentialFamily, Data
 
@@ -40,8 +42,15 @@ class AbstractObservedFamily(AbstractExponentialFamily[C]):
     def _observe(self, x: Data) -> Data:
         return x
 
+    def _sketch(self, rng: np.random.Generator, table: Table, kind: Kind) -> tuple[()]:
+        return ()
+
     def _initialize_from_sample(
-        self, key: Key[Array, ""], xs: Data, weights: Float[Array, " n"]
+        self,
+        sketch: Any,
+        xs: Data,
+        features: Float[Array, "n features"],
+        weights: Float[Array, " n"],
     ) -> C:
         # The maximum of the likelihood; where it is not attained, that with one imagined row more.
         parts = compiled.shares_of(xs, weights)

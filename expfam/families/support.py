@@ -270,9 +270,8 @@ def check_rows(data: Any, supports: Any, owner: str, argument: str = "xs") -> tu
 
 
 def _wanted(supports: Any) -> str:
-    shapes = [
-        f"(n, {', '.join(map(str, leaf.shape))})".replace(", )", ",)") for leaf in _leaves(supports)
-    ]
+    leaves = leaves_of(supports)
+    shapes = [f"(n, {', '.join(map(str, leaf.shape))})".replace(", )", ",)") for leaf in leaves]
     return shapes[0] if len(shapes) == 1 else f"a tuple with shapes {', '.join(shapes)}"
 
 
@@ -472,12 +471,13 @@ def _offence(array: Array, support: Support) -> str:
     return f"{found}; missing cells are marked with expfam.incomplete" if missing else found
 
 
-def _leaves(supports: Any) -> list[Support]:
+def leaves_of(supports: Any) -> list[Support]:
+    """The supports of all leaves of a data point."""
     return jax.tree.leaves(supports, is_leaf=is_support)
 
 
 def _outline(supports: Any) -> str:
-    leaves = _leaves(supports)
+    leaves = leaves_of(supports)
     if len(leaves) == 1:
         return f"one array with trailing shape {leaves[0].shape}"
     return str(jax.tree.map(lambda leaf: leaf.shape, supports, is_leaf=is_support))

@@ -114,7 +114,8 @@ def fit(
     # `near` has its origin where the few rows have theirs; its coordinates are those of `inner`.
     near, few, parts = _compress(inner, xs, weights)
     if params is None:
-        coords = starts(near, jax.random.split(starts_key, restarts), few, parts)
+        inner_prior = change_frame_of_prior(model, near, prior)
+        coords = starts(near, starts_key, few, parts, inner_prior, restarts)
     else:
         model._check_point(params, Natural, owner, "params")
         coords = jax.tree.map(lambda leaf: with_automatic_axes(jnp.asarray(leaf)), params.coords)

@@ -20,9 +20,6 @@ from .result import Fit, Status
 from .standardize import change_frame, change_frame_of_prior, in_frame_of
 from .starts import starts
 
-# Steps that tell good starts from bad ones.
-_TRIAL_STEPS = 20
-
 Read = Callable[[], Iterator[Any]]
 
 
@@ -54,7 +51,9 @@ def fit_blocks(
 
     inner = in_frame_of(model, sample, None, scaled=False)
     if params is None:
-        coords = _start(inner, sample, key, prior, restarts)
+        moved = change_frame_of_prior(model, inner, prior)
+        found = starts(inner, key, sample, None, moved, restarts)
+        coords = jax.tree.map(lambda leaf: leaf[0], found)
     else:
         model._check_point(params, Natural, "fit", "params")
         coords = change_frame(model, inner, jax.tree.map(jnp.asarray, params.coords))
@@ -76,31 +75,6 @@ def fit_blocks(
         status=status,
         restart_log_likelihoods=values[-1:],
     )
-
-
-def _start(model: Any, sample: Any, key: Any, prior: Any, restarts: int) -> Any:
-    keys = jax.random.split(key, restarts)
-    return _best_start(model, sample, keys, prior)
-
-
-@jax.jit
-def _best_start(model: Any, sample: Any, keys: Array, prior: Any) -> Any:
-    coords = starts(model, keys, sample, None)
-    if keys.shape[0] == 1:
-        return jax.tree.map(lambda leaf: leaf[0], coords)
-
-    def climb(coords: Any) -> tuple[Any, Array]:
-        def step(coords: Any, _: None) -> tuple[Any, Array]:
-            following, objective, valid = model._em_step(coords, sample, None, prior)
-            kept = jax.tree.map(lambda a, b: jnp.where(valid, a, b), following, coords)
-            return kept, objective
-
-        coords, objectives = jax.lax.scan(step, coords, length=_TRIAL_STEPS)
-        return coords, objectives[-1]
-
-    climbed, objectives = jax.vmap(climb)(coords)
-    best = jnp.argmax(jnp.where(jnp.isnan(objectives), -jnp.inf, objectives))
-    return jax.tree.map(lambda leaf: leaf[best], climbed)
 
 
 def _run_em(

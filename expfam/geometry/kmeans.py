@@ -1,65 +1,77 @@
-"""k-means++ seeding and a few Lloyd iterations, compiled and batchable."""
+"""k-means++ seeds and Lloyd's iterations, on the host."""
 
-from typing import Any
+import numpy as np
 
-import jax
-import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, Key
-
-from .shards import draw_row
+Matrix = np.ndarray
 
 
 def kmeans(
-    key: Key[Array, ""],
-    points: Float[Array, "n d"],
-    weights: Float[Array, " n"],
+    rng: np.random.Generator,
+    points: Matrix,
+    weights: np.ndarray,
     n_clusters: int,
-    n_iterations: int = 10,
-) -> Int[Array, " n"]:
+    n_iterations: int = 20,
+) -> Matrix:
     """Cluster points by k-means.
 
-    Seeds are drawn with probability proportional to the squared distance to the nearest seed so
-    far (Arthur & Vassilvitskii 2007); then Lloyd's iterations. A cluster that loses all its points
-    keeps its center.
+    A seed is the best of a few drawn with probability proportional to the squared distance to the
+    nearest seed so far (Arthur & Vassilvitskii 2007); then Lloyd's iterations. A cluster that loses
+    all its points keeps its center.
 
     Args:
-        key: JAX random key.
-        points: rows.
-        weights: of the rows, not negative.
-        n_clusters: number of clusters.
-        n_iterations: number of Lloyd iterations.
+        rng: random numbers.
+        points: rows, shape `(n, d)`.
+        weights: of the rows, shape `(n,)`, not negative.
+        n_clusters: number of clusters K.
+        n_iterations: number of Lloyd iterations at most.
 
     Returns:
-        The cluster number of every row.
+        The centers, shape `(K, d)`.
     """
-    n = points.shape[0]
-    # Columns of different units count alike.
-    total = jnp.sum(weights)
-    center = weights @ points / total
-    spread = jnp.sqrt(weights @ (points - center) ** 2 / total)
-    points = (points - center) / jnp.where(spread > 0, spread, 1)
-    squares = jnp.sum(points**2, axis=1)
+    centers = _seeds(rng, points, weights, n_clusters)
+    before = None
+    for _ in range(n_iterations):
+        labels = nearest(points, centers)
+        if before is not None and np.array_equal(labels, before):
+            break
+        members = (labels == np.arange(n_clusters)[:, None]) * weights
+        mass = members.sum(axis=1, keepdims=True)
+        moved = members @ points / np.where(mass > 0, mass, 1)
+        centers, before = np.where(mass > 0, moved, centers), labels
+    return centers
 
-    def distances(centers: Float[Array, "k d"]) -> Float[Array, "n k"]:
-        cross = points @ centers.T
-        return jnp.maximum(squares[:, None] - 2 * cross + jnp.sum(centers**2, axis=1), 0)
 
-    def seed(nearest: Array, draw: Array) -> tuple[Array, Array]:
+def draw_rows(rng: np.random.Generator, mass: np.ndarray, count: int) -> np.ndarray:
+    """Row numbers drawn with probability proportional to their mass."""
+    cumulative = np.cumsum(mass)
+    found = np.searchsorted(cumulative, rng.uniform(0, cumulative[-1], count), side="right")
+    return np.minimum(found, np.flatnonzero(mass)[-1])
+
+
+def nearest(points: Matrix, centers: Matrix) -> np.ndarray:
+    """The number of the nearest center of every point."""
+    return np.argmax(points @ centers.T - np.sum(centers**2, axis=1) / 2, axis=1)
+
+
+def _seeds(
+    rng: np.random.Generator, points: Matrix, weights: np.ndarray, n_clusters: int
+) -> Matrix:
+    squares = np.sum(points**2, axis=1)
+    trials = 2 + int(np.log(n_clusters))
+    centers = points[draw_rows(rng, weights, 1)]
+    gaps = np.full(len(points), np.inf)
+    for _ in range(1, n_clusters):
+        gaps = np.minimum(gaps, _distances(points, squares, centers[-1:])[0])
+        mass = gaps * weights
         # Where all rows coincide with a seed, any row will do.
-        mass = jnp.where(jnp.sum(nearest * weights) > 0, nearest * weights, weights)
-        chosen = draw_row(draw, points, mass)
-        return jnp.minimum(nearest, distances(chosen[None])[:, 0]), chosen
+        chosen = draw_rows(rng, mass if mass.sum() > 0 else weights, trials)
+        left = np.minimum(gaps, _distances(points, squares, points[chosen])) @ weights
+        centers = np.concatenate([centers, points[chosen[[np.argmin(left)]]]])
+    return centers
 
-    draws = jax.random.split(key, n_clusters)
-    _, centers = jax.lax.scan(seed, jnp.ones(n, points.dtype), draws)
 
-    def assign(centers: Array) -> Array:
-        return jnp.argmin(distances(centers), axis=1)
-
-    def lloyd(_: Any, centers: Array) -> Array:
-        members = jax.nn.one_hot(assign(centers), n_clusters, dtype=points.dtype)
-        mass = (members * weights[:, None]).T
-        count = jnp.sum(mass, axis=1, keepdims=True)
-        return jnp.where(count > 0, mass @ points / jnp.where(count > 0, count, 1), centers)
-
-    return assign(jax.lax.fori_loop(0, n_iterations, lloyd, centers))
+def _distances(points: Matrix, squares: np.ndarray, centers: Matrix) -> Matrix:
+    cross = centers @ points.T
+    distances = squares - 2 * cross + np.sum(centers**2, axis=1)[:, None]
+    # What is no more than rounding is no distance.
+    return np.where(distances > 1e-14 * squares, distances, 0)

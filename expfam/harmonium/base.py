@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
@@ -23,6 +24,7 @@ from ..geometry.checks import require
 from ..geometry.manifold import layout_of
 from ..geometry.memory import Memory
 from ..geometry.points import Mean, Natural
+from ..geometry.table import Kind, Table
 from ..priors.conjugate import ConjugatePrior, check_prior
 from .interaction import AbstractInteraction, HarmoniumCoords, LikelihoodCoords
 from .observed_part import HarmoniumCells
@@ -367,8 +369,13 @@ class AbstractHarmonium(AbstractExponentialFamily[HarmoniumCoords]):
     def _initialize(self, key: Key[Array, ""]) -> HarmoniumCoords:
         return self.interaction.initialize(key)
 
-    def _initialize_from_sample(self, key: Key[Array, ""], xs: Data, weights: Array) -> Any:
-        return self.interaction.initialize_from_sample(key, xs, weights)
+    def _sketch(self, rng: np.random.Generator, table: Table, kind: Kind) -> Any:
+        return self.interaction.sketch(rng, table, kind)
+
+    def _initialize_from_sample(
+        self, sketch: Any, xs: Data, features: Array, weights: Array
+    ) -> HarmoniumCoords:
+        return self.interaction.initialize_from_sample(sketch, xs, features, weights)
 
     def _weak_means(self, xs: Data) -> HarmoniumCoords:
         return self.interaction.weak_means(xs)

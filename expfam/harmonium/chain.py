@@ -15,6 +15,7 @@ from typing import Any, final
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
 from ..families import cells
@@ -25,6 +26,7 @@ from ..families.observed import estimate_from_average
 from ..families.support import Support, replicate
 from ..geometry import spaces
 from ..geometry.derivatives import differentiated_as
+from ..geometry.table import Kind, Table
 from . import paths
 from .interaction import HarmoniumCoords, LikelihoodCoords
 from .mixture import Mixture
@@ -218,12 +220,22 @@ class AbstractChain(AbstractExponentialFamily[ChainCoords]):
         noise = 0.1 * jax.random.normal(second, (self.n_states, self.n_states))
         return self.joined(self.mixture._initialize(first), jax.nn.log_softmax(noise))
 
+    def _sketch(self, rng: np.random.Generator, table: Table, kind: Kind) -> Any:
+        # Of the mixture of all steps: states that do not depend on the one before.
+        rows = np.reshape(table.rows, (len(table.rows) * self.n_steps, -1))
+        pooled = Table(rows, np.repeat(table.weights, self.n_steps), table.eps)
+        return self.mixture._sketch(rng, pooled, kind)
+
     def _initialize_from_sample(
-        self, key: Key[Array, ""], xs: Data, weights: Float[Array, " n"]
+        self,
+        sketch: Any,
+        xs: Data,
+        features: Float[Array, "n features"],
+        weights: Float[Array, " n"],
     ) -> ChainCoords:
-        # The mixture of all steps: states that do not depend on the one before.
         every = jnp.repeat(weights, self.n_steps)
-        states = self.mixture._initialize_from_sample(key, _pooled(xs), every)
+        steps = jnp.reshape(features, (every.shape[0], -1))
+        states = self.mixture._initialize_from_sample(sketch, _pooled(xs), steps, every)
         logs = self.mixture.interaction.log_weights(states)
         return self.joined(states, jnp.broadcast_to(logs, (self.n_states, self.n_states)))
 

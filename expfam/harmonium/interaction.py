@@ -19,7 +19,10 @@ from abc import abstractmethod
 from typing import Any, final
 
 import equinox as eqx
+import numpy as np
 from jaxtyping import Array, Bool, Float, Key, PyTree
+
+from ..geometry.table import Kind, Table
 
 
 @final
@@ -190,8 +193,16 @@ class AbstractInteraction(eqx.Module):
         """A random point."""
 
     @abstractmethod
+    def sketch(self, rng: np.random.Generator, table: Table, kind: Kind) -> Any:
+        """What decides where a fit starts, found on the host from a table of features."""
+
+    @abstractmethod
     def initialize_from_sample(
-        self, key: Key[Array, ""], xs: Any, weights: Float[Array, " n"]
+        self,
+        sketch: Any,
+        xs: Any,
+        features: Float[Array, "n features"],
+        weights: Float[Array, " n"],
     ) -> HarmoniumCoords:
         """A point to start a fit from."""
 

@@ -14,6 +14,7 @@ from typing import Any, final
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Key, PyTree
 
 from ..families import cells
@@ -25,10 +26,12 @@ from ..geometry.derivatives import differentiated_as
 from ..geometry.duality import invert_gradient, minimize_tilted
 from ..geometry.linalg import eigh, factorize
 from ..geometry.structures import Diagonal, Identity, PositiveDefinite
+from ..geometry.table import Kind, Table
 from . import latent as lat
+from . import starts
 from .evidence import filled_cells, log_evidence, project, whitened, whitened_data
 from .interaction import AbstractInteraction, HarmoniumCoords, LikelihoodCoords
-from .rows import mean_covariance, sigma_rows
+from .rows import sigma_rows
 
 
 @final
@@ -381,41 +384,13 @@ class LinearInteraction(AbstractInteraction):
         likelihood = self.from_loadings(loadings @ frame, mean, factor)
         return self._join_nearest(likelihood, self.prior_family._initialize(keys[2]))
 
+    def sketch(self, rng: np.random.Generator, table: Table, kind: Kind) -> Any:
+        return starts.sketch_linear(self, rng, table, kind)
+
     def initialize_from_sample(
-        self, key: Key[Array, ""], xs: Any, weights: Array
+        self, sketch: Any, xs: Any, features: Array, weights: Array
     ) -> HarmoniumCoords:
-        # 1. Principal components: W = U(Λ − σ²I)^½, σ² the mean of the other eigenvalues (Tipping &
-        #    Bishop 1999), and the noise that is left over.
-        # 2. The latent family is fitted to the scores, which have mean 0 and covariance I.
-        size, dim = self.observable.size, self.location.size
-        xs = jax.vmap(self.observable._enter)(xs)
-        mean, covariance = mean_covariance(xs, weights / jnp.sum(weights), jnp.zeros_like(xs[0]))
-        values, vectors = eigh(covariance)
-        values, vectors = values[::-1], vectors[:, ::-1]
-        eps = jnp.finfo(xs.dtype).eps
-        square = jnp.max(mean**2)
-        varies = values[0] > 16 * eps * square
-        floor = jnp.where(varies, eps * values[0], 1e-3 * jnp.maximum(square, 1))
-        noise = jnp.maximum(jnp.sum(values[dim:]) / max(size - dim, 1), floor)
-        leading = jnp.maximum(values[:dim], floor)
-        loadings = vectors[:, :dim] * jnp.sqrt(jnp.maximum(leading - noise, 1e-3 * noise))
-        structure = self.observable.structure
-        residual = covariance - loadings @ loadings.T
-        leaf = structure.restrict(residual)
-        factor = structure.precision_factor(
-            leaf, structure.restrict(covariance + jnp.outer(mean, mean)), size
-        )
-        # A residual that is singular gives way to isotropic noise.
-        isotropic = structure.precision_factor(
-            structure.restrict(noise * jnp.eye(size, dtype=xs.dtype)), leaf, size
-        )
-        factor = jax.tree.map(
-            lambda own, other: jnp.where(jnp.all(jnp.isfinite(own)), own, other), factor, isotropic
-        )
-        scores = (xs - mean) @ (vectors[:, :dim] / jnp.sqrt(leading))
-        frame, inverse = self._frame(loadings, factor)
-        prior = self.prior_family._initialize_from_sample(key, scores @ inverse.T, weights)
-        return self._join_nearest(self.from_loadings(loadings @ frame, mean, factor), prior)
+        return starts.start_linear(self, sketch, xs, features, weights)
 
     def compress(self, xs: Any, weights: Any) -> tuple[Any, Any, Any]:
         # Where all is normal, ψ(θ | x) is quadratic in x. The few rows are taken from the origin of

@@ -15,6 +15,7 @@ from typing import Any, final
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Key, PyTree
 
 from ..families import cells
@@ -27,14 +28,11 @@ from ..geometry import spaces as sp
 from ..geometry.derivatives import differentiated_as
 from ..geometry.duality import invert_gradient, minimize_tilted
 from ..geometry.embeddings import Splitting
-from ..geometry.kmeans import kmeans
 from ..geometry.structures import AbstractStructure, Identity
+from ..geometry.table import Kind, Table
+from . import starts
 from .base import AbstractHarmonium
 from .interaction import AbstractInteraction, HarmoniumCoords, LikelihoodCoords
-
-# Every row also counts as this share of a row in each cluster at the start, so that small clusters
-# have full covariances and no event has probability zero.
-_SMOOTHING = 1.0
 
 
 @final
@@ -373,26 +371,13 @@ class OneHotInteraction(AbstractInteraction):
         logits = 0.1 * jax.random.normal(keys[0], (self.n_components,))
         return self._from_components(parts, logits)
 
+    def sketch(self, rng: np.random.Generator, table: Table, kind: Kind) -> Any:
+        return starts.sketch_mixture(self, rng, table, kind)
+
     def initialize_from_sample(
-        self, key: Key[Array, ""], xs: Any, weights: Array
+        self, sketch: Any, xs: Any, features: Array, weights: Array
     ) -> HarmoniumCoords:
-        # k-means++ clusters, each fitted by itself: within-cluster, not total, variance.
-        if weights.shape[0] < self.n_components:
-            raise ValueError(
-                f"`n_components` must not exceed the number of rows, {weights.shape[0]}, but is "
-                f"{self.n_components}."
-            )
-        first, second = jax.random.split(key)
-        features = jax.vmap(self.component._features)(xs).astype(weights.dtype)
-        labels = kmeans(first, features, weights, self.n_components)
-        members = jax.nn.one_hot(labels, self.n_components, axis=0, dtype=weights.dtype)
-        count = jnp.sum(members * weights, axis=1)
-        parts = jax.vmap(self.component._initialize_from_sample, in_axes=(0, None, 0))(
-            jax.random.split(second, self.n_components),
-            xs,
-            weights * (members + _SMOOTHING / labels.shape[0]),
-        )
-        return self._from_components(parts, jnp.log(count + _SMOOTHING))
+        return starts.start_mixture(self, sketch, xs, features, weights)
 
     def compress(self, xs: Any, weights: Any) -> tuple[Any, Any, Any]:
         return self.observable, xs, weights

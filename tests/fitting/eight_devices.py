@@ -14,10 +14,10 @@ import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 import expfam as ef
+from expfam.families.sketches import KINDS, sketches
 from expfam.fitting import fit as fitting
 from expfam.fitting.standardize import _framed
-from expfam.fitting.starts import starts
-from expfam.geometry.kmeans import kmeans
+from expfam.fitting.starts import _starts
 from expfam.harmonium import base
 
 warnings.simplefilter("error")
@@ -75,13 +75,14 @@ def check_programs():
     xs, weights = dealt(MESH), dealt(MESH, WEIGHTS)
     params = MIXTURE.initialize_from_sample(KEY, xs).coords
     factors = ef.factor_analysis(P, 1)
+    found = sketches(MIXTURE, KEY, xs, None, KINDS[:2])
     run = fitting._begin(MIXTURE, EM, jax.tree.map(lambda a: a[None], params))
     step = jax.jit(MIXTURE.expectation_maximization)
     lowered = {
         "EM step": base._em_step.lower(MIXTURE, params, xs, None, None),
         "EM step in a program": step.lower(ef.Natural(params), xs, weights),
         "density": base._average_log_density.lower(MIXTURE, params, xs, weights),
-        "starts": starts.lower(MIXTURE, jax.random.split(KEY, 2), xs, None),
+        "starts": _starts.lower(MIXTURE, found, KEY, xs, None),
         "compression": fitting._compress.lower(factors, xs, weights),
         "frame": _framed.lower(ef.Normal(P), xs, weights, True, None),
         "loop": fitting._advance.lower(MIXTURE, EM, run, xs, weights, None, KEY, jnp.asarray(4)),
@@ -120,13 +121,11 @@ def check_statistics():
 
 
 def check_seeds():
-    """k-means++ draws the same seeds, in proportion to the weights."""
-    ones = jnp.asarray(WEIGHTS)
-    run = jax.jit(kmeans, static_argnums=3)
-    for seed in range(5):
-        alone = run(jax.random.key(seed), jnp.asarray(ROWS), ones, 7)
-        many = run(jax.random.key(seed), dealt(MESH), dealt(MESH, WEIGHTS), 7)
-        np.testing.assert_array_equal(alone, many)
+    """The same sketches, also inside of a program."""
+    many = sketches(MIXTURE, KEY, dealt(MESH), dealt(MESH, WEIGHTS), KINDS)
+    close(many, sketches(MIXTURE, KEY, jnp.asarray(ROWS), jnp.asarray(WEIGHTS), KINDS))
+    start = MIXTURE.initialize_from_sample(KEY, dealt(MESH))
+    close(jax.jit(MIXTURE.initialize_from_sample)(KEY, dealt(MESH)), start)
 
 
 def check_fits():

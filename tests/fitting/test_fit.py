@@ -11,6 +11,8 @@ import optax
 import pytest
 
 import expfam as ef
+from expfam.fitting.standardize import change_frame, in_frame_of
+from expfam.fitting.starts import starts
 
 KEY = jax.random.key(0)
 
@@ -72,9 +74,11 @@ def test_restarts_keep_the_best():
 def test_restarts_equal_single_fits_of_their_starts():
     method = ef.EM(max_steps=10, tolerance=None)
     result = ef.fit(MIXTURE, XS, key=KEY, method=method, restarts=3)
-    keys = jax.random.split(jax.random.split(KEY)[0], 3)
-    for key, final in zip(keys, result.restart_log_likelihoods, strict=True):
-        start = MIXTURE.initialize_from_sample(key, XS)
+    inner = in_frame_of(MIXTURE, XS, None, scaled=False)
+    found = starts(inner, jax.random.split(KEY)[0], XS, None, None, 3)
+    for i, final in enumerate(result.restart_log_likelihoods):
+        coords = jax.tree.map(lambda leaf, i=i: leaf[i], found)
+        start = ef.Natural(change_frame(inner, MIXTURE, coords))
         one = ef.fit(MIXTURE, XS, key=KEY, method=method, params=start)
         assert one.log_likelihood == pytest.approx(float(final), abs=1e-10)
 

@@ -51,7 +51,7 @@ def climb(model, keys, xs, steps):
         coords, objective, valid = model._em_step(coords, xs, None, None)
         return coords, (objective, valid)
 
-    clustered = jax.vmap(lambda key: model._initialize_from_sample(key, xs, jnp.ones(N)))(keys)
+    clustered = jax.vmap(lambda key: model.initialize_from_sample(key, xs).coords)(keys)
     anywhere = jax.vmap(model._initialize)(keys)
     starts = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), clustered, anywhere)
     return jax.vmap(lambda start: jax.lax.scan(step, start, length=steps)[1])(starts)

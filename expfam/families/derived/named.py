@@ -3,8 +3,10 @@
 from abc import abstractmethod
 from typing import Any, TypeVar
 
+import numpy as np
 from jaxtyping import Array, Bool, Float, Key, PyTree
 
+from ...geometry.table import Kind, Table
 from .. import compiled
 from ..base import AbstractExponentialFamily, Data
 from ..cells import OfBase
@@ -94,10 +96,17 @@ class AbstractNamedFamily(AbstractExponentialFamily[C]):
     def _initialize(self, key: Key[Array, ""]) -> C:
         return self.definition._initialize(key)
 
+    def _sketch(self, rng: np.random.Generator, table: Table, kind: Kind) -> Any:
+        return self.definition._sketch(rng, table, kind)
+
     def _initialize_from_sample(
-        self, key: Key[Array, ""], xs: Data, weights: Float[Array, " n"]
+        self,
+        sketch: Any,
+        xs: Data,
+        features: Float[Array, "n features"],
+        weights: Float[Array, " n"],
     ) -> C:
-        return self.definition._initialize_from_sample(key, xs, weights)
+        return self.definition._initialize_from_sample(sketch, xs, features, weights)
 
     def _weak_means(self, xs: Data) -> C:
         return self.definition._weak_means(xs)

@@ -255,7 +255,7 @@ class Normal(AbstractObservedFamily[NormalCoords]):
         return self._leave(self.structure.apply_transposed(inverse, whitened))
 
     def _features(self, x: Array) -> Array:
-        return self._enter(x)
+        return x
 
     def _initialize(self, key: Key[Array, ""]) -> NormalCoords:
         # A random mean near the origin, and a random covariance around the identity.
