@@ -323,11 +323,24 @@ def data_without_axes():
     NORMAL.log_density(normal(), jnp.zeros(()))
 
 
-@refused(
-    TypeError, "`x` must be finite real numbers of a floating-point type", "int", ".astype(flo"
-)
-def integers_for_real_numbers():
-    NORMAL.log_density(normal(), jnp.arange(3))
+@refused(ValueError, "Normal.log_density: `x` has type int64 and holds a number beyond", "unit")
+def whole_numbers_that_the_type_does_not_hold():
+    NORMAL.log_density(normal(), np.array([0, 1, 2**53 + 1]))
+
+
+@refused(TypeError, "Normal.sample: `key` must be a JAX random key", "int; write jax.random.key(3)")
+def a_number_for_a_key():
+    NORMAL.sample(3, normal())  # pyright: ignore  no key, on purpose
+
+
+@refused(ValueError, "Normal.initialize: `key` must be one key", "shape (2,)", "jax.vmap")
+def several_keys():
+    NORMAL.initialize(jax.random.split(jax.random.key(0)))
+
+
+@refused(ValueError, "Normal.sample: `shape` must be an integer of at least 0, but is 2.5")
+def a_fraction_for_a_shape():
+    NORMAL.sample(jax.random.key(0), normal(), 2.5)  # pyright: ignore  no shape, on purpose
 
 
 @refused(TypeError, "Poisson.log_density: `x` must be numbers, but has type")
@@ -590,11 +603,6 @@ for name, (build, (exception, *fragments)) in MADE.items():
 
     case.__name__ = name
     refused(exception, *fragments)(case)
-
-
-@refused(TypeError, "Gamma.log_density: `x` must be positive", "of a floating-point type", "int")
-def integers_for_positive_numbers():
-    ef.Gamma().log_density(ef.Gamma().from_shape_rate(1.0, 1.0), jnp.array(1))
 
 
 for name, values in {

@@ -14,6 +14,7 @@ from ..geometry.checks import check_axes, check_key, require
 from ..geometry.manifold import remembered
 from ..geometry.points import Mean, Natural, pairing
 from . import cells, compiled, ladder, missing
+from .conversion import Numbers
 from .kernels import AbstractKernels, Data
 from .observations import has_gaps
 from .sketches import KINDS, sketches
@@ -44,7 +45,7 @@ class AbstractExponentialFamily(AbstractKernels[C]):
             )
         return Mean(self._sufficient_statistic(x))
 
-    def average_sufficient_statistic(self, xs: Data, weights: Array | None = None) -> Mean[C]:
+    def average_sufficient_statistic(self, xs: Data, weights: Numbers | None = None) -> Mean[C]:
         """The (weighted) average of the sufficient statistic over rows of complete data.
 
         Args:
@@ -354,7 +355,7 @@ class AbstractExponentialFamily(AbstractKernels[C]):
         axes = check_axes(shape, self._owner("sample"))
         return compiled.sample(self, axes, key, params.coords)
 
-    def maximum_likelihood(self, xs: Data, weights: Array | None = None) -> Natural[C]:
+    def maximum_likelihood(self, xs: Data, weights: Numbers | None = None) -> Natural[C]:
         """The maximum-likelihood estimate from complete data.
 
         It has the average sufficient statistic as its mean coordinates.
@@ -380,7 +381,7 @@ class AbstractExponentialFamily(AbstractKernels[C]):
         return Natural(compiled.initialize(self, key))
 
     def initialize_from_sample(
-        self, key: Key[Array, ""], xs: Data, weights: Array | None = None
+        self, key: Key[Array, ""], xs: Data, weights: Numbers | None = None
     ) -> Natural[C]:
         """A point to start a fit from.
 

@@ -18,6 +18,7 @@ from jaxtyping import Array, Bool
 from ..geometry.checks import require
 from ..geometry.linalg import cholesky
 from ..geometry.shards import with_automatic_axes
+from .conversion import as_array, as_numbers
 from .observations import Incomplete, Labeled, is_incomplete, split_labels
 
 Kind = Literal[
@@ -74,7 +75,7 @@ class Support(eqx.Module):
 
     Attributes:
         shape: shape of the leaf for one data point.
-        kind: which values it takes. Only real data must have a floating-point type.
+        kind: which values it takes.
         n_categories: number of categories, for `kind="category"`.
         limit: the largest count, for `kind="bounded count"`, or the sum, for "counts of a total".
         bound: the smallest number, for `kind="at least"`.
@@ -205,9 +206,10 @@ def check_data(data: Any, supports: Any, owner: str, argument: str) -> tuple[Any
         The data as JAX arrays, and the batch shape.
 
     Raises:
-        TypeError: wrong structure, or integers where real numbers are expected.
-        ValueError: wrong trailing shape, batch axes that do not agree, or values outside the
-            support (the last is a RuntimeError of `equinox.error_if` under `jit`).
+        TypeError: wrong structure, or what are no numbers.
+        ValueError: wrong trailing shape, batch axes that do not agree, whole numbers that the type
+            does not hold, or values outside the support (the last two are a RuntimeError of
+            `equinox.error_if` under `jit`).
     """
     if isinstance(data, Labeled):
         raise TypeError(f"{owner}: `{argument}` must not be labeled; give its data alone.")
@@ -249,12 +251,21 @@ def check_rows(data: Any, supports: Any, owner: str, argument: str = "xs") -> tu
         ValueError: as `check_data`, and where there is not one leading axis or no row.
     """
     if is_support(supports) and not isinstance(data, tuple):
+        if not is_incomplete(data):
+            data = as_array(data, owner, argument)
         came, trailing = jnp.shape(_values(data)), supports.shape
         if len(came) != len(trailing) + 1 or came[1:] != trailing:
             hint = ""
             if len(came) == 1 and trailing == (1,):
                 hint = " Write xs[:, None] to make one column of it."
-            elif len(came) == 2 and came[0] == trailing[0] and came[1] != trailing[0]:
+            elif trailing == () and came[1:] == (1,):
+                hint = " Write xs[:, 0] to take the numbers out of the column."
+            elif (
+                len(came) == 2
+                and len(trailing) == 1
+                and came[0] == trailing[0]
+                and came[1] != trailing[0]
+            ):
                 hint = " Rows are observations: is it transposed?"
             raise ValueError(
                 f"{owner}: `{argument}` must have one row per observation, shape "
@@ -283,13 +294,17 @@ def check_weights(weights: Any, n: int, dtype: Any, owner: str) -> Array | None:
     """
     if weights is None:
         return None
-    if jnp.shape(weights) != (n,):
+    given = as_array(weights, owner, "weights")
+    if given.shape != (n,):
         raise ValueError(
             f"{owner}: `weights` must have one number per row, shape ({n},), but has shape "
-            f"{jnp.shape(weights)}."
+            f"{given.shape}."
         )
-    array = with_automatic_axes(_as_jax(weights)).astype(dtype)
-    message = f"{owner}: `weights` must be finite, not negative, not all zero."
+    array = with_automatic_axes(_as_jax(given)).astype(dtype)
+    message = (
+        f"{owner}: `weights` must be finite, not negative, not all zero, and have a sum below the "
+        f"largest number of their type, {array.dtype}."
+    )
     return require(array, _known(_are_weights, array), message)
 
 
@@ -365,10 +380,11 @@ def _values(leaf: Any) -> Any:
 
 def _check_incomplete(leaf: Incomplete, support: Support, owner: str, argument: str) -> Any:
     # An array where every cell is seen; else with admissible values in the missing cells.
-    values, seen = leaf.values, leaf.observed
+    values, seen = as_array(leaf.values, owner, argument), leaf.observed
     trailing = jnp.shape(values)[jnp.ndim(values) - len(support.shape) :]
     if jnp.ndim(values) < len(support.shape) or trailing != support.shape:
         return _check_leaf(values, support, owner, argument)
+    values = as_numbers(values, support.is_real, owner, argument)
     known = not isinstance(seen, Tracer)
     mask = np.asarray(seen) if known else seen
     xp = np if known else jnp
@@ -393,24 +409,15 @@ def _check_incomplete(leaf: Incomplete, support: Support, owner: str, argument: 
 
 
 def _check_leaf(array: Any, support: Support, owner: str, argument: str) -> Array:
-    array = array if hasattr(array, "dtype") else np.asarray(array)
+    array = as_array(array, owner, argument)
     came = array.shape
     trailing = came[len(came) - len(support.shape) :]
     if len(came) < len(support.shape) or trailing != support.shape:
         raise ValueError(
             f"{owner}: `{argument}` must have trailing shape {support.shape}, but has shape {came}."
         )
-    dtype = array.dtype
-    if support.is_real and not jnp.issubdtype(dtype, jnp.floating):
-        raise TypeError(
-            f"{owner}: `{argument}` must be {support.values} of a floating-point type, but has "
-            f"type {dtype}; convert it with .astype(float)."
-        )
-    if not (jnp.issubdtype(dtype, jnp.number) or dtype == np.bool_):
-        raise TypeError(f"{owner}: `{argument}` must be numbers, but has type {dtype}.")
-    given, array = array, with_automatic_axes(_as_jax(array))
-    if array.dtype == np.bool_:
-        array = array.astype(int)
+    given = as_numbers(array, support.is_real, owner, argument)
+    array = with_automatic_axes(_as_jax(given))
     # Where nothing was converted, what was given is looked at: nothing has to arrive before.
     same = isinstance(given, np.ndarray) and given.dtype == array.dtype
     return require(
@@ -454,7 +461,8 @@ def _is_at_hand(array: Array | np.ndarray) -> bool:
 
 def _are_weights(weights: Array | np.ndarray) -> Any:
     xp = _namespace(weights)
-    return xp.all(xp.isfinite(weights) & (weights >= 0)) & (xp.sum(weights) > 0)
+    total = xp.sum(weights)
+    return xp.all(weights >= 0) & (total > 0) & xp.isfinite(total)
 
 
 def _offence(array: Array, support: Support) -> str:

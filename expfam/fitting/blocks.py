@@ -1,5 +1,6 @@
 """Data that come in blocks: what can be read, once or often, and how it is checked."""
 
+import numbers
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, final
 
@@ -52,10 +53,22 @@ class Blocks(eqx.Module):
 
 
 def is_stream(xs: Any) -> bool:
-    """Whether data are blocks, and not one array or a tuple of arrays."""
+    """Whether data are blocks, and not one array or a tuple of arrays.
+
+    A list of numbers, or of lists of numbers, is rows; a list of arrays is blocks.
+    """
     if isinstance(xs, np.memmap) or callable(xs):
         return True
+    if isinstance(xs, list) and _are_numbers(xs):
+        return False
     return isinstance(xs, Iterable) and not (hasattr(xs, "shape") or isinstance(xs, tuple))
+
+
+def _are_numbers(node: Any) -> bool:
+    # decided by what comes first: rows are not looked through
+    while isinstance(node, list | tuple) and node:
+        node = node[0]
+    return node is None or isinstance(node, numbers.Number | str | np.generic)
 
 
 def reader(xs: Any, passes: int | None) -> Callable[[], Iterator[Any]]:

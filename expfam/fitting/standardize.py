@@ -11,6 +11,7 @@ from jaxtyping import Array
 
 from ..families.base import AbstractExponentialFamily, Data
 from ..families.compiled import dtype_of, shares
+from ..families.conversion import Numbers
 from ..families.frame import Frame
 from ..families.real.normal import Normal
 from ..families.reframe import framed, reframe
@@ -23,7 +24,7 @@ from ..priors.conjugate import ConjugatePrior
 M = TypeVar("M", bound=AbstractExponentialFamily)
 
 
-def standardize(model: M, xs: Data, weights: Array | None = None) -> M:
+def standardize(model: M, xs: Data, weights: Numbers | None = None) -> M:
     """The same model with statistics taken in standard units of the data.
 
     Natural and mean coordinates in raw units lose digits where data lie many standard deviations

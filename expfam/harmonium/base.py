@@ -15,6 +15,7 @@ from ..families.base import (
     AbstractExponentialFamily,
     Data,
 )
+from ..families.conversion import Numbers
 from ..families.ladder import padded
 from ..families.observations import has_gaps
 from ..families.observed import estimate_from_average
@@ -98,7 +99,7 @@ class AbstractHarmonium(AbstractExponentialFamily[HarmoniumCoords]):
         return self._per_observation(kernel, params, x, "log_observable_density")
 
     def average_log_observable_density(
-        self, params: Natural[HarmoniumCoords], xs: Data, weights: Array | None = None
+        self, params: Natural[HarmoniumCoords], xs: Data, weights: Numbers | None = None
     ) -> Float[Array, ""]:
         """The (weighted) mean of log p(x) over rows: the mean log-likelihood per row.
 
@@ -231,7 +232,7 @@ class AbstractHarmonium(AbstractExponentialFamily[HarmoniumCoords]):
     # ---------------------------------------------------------------- expectation maximization
 
     def mean_posterior_statistics(
-        self, params: Natural[HarmoniumCoords], xs: Data, weights: Array | None = None
+        self, params: Natural[HarmoniumCoords], xs: Data, weights: Numbers | None = None
     ) -> Mean[HarmoniumCoords]:
         """The E-step: the average over rows of E[s(x, z) | x], which is the mean of ∇ψ(θ | x).
 
@@ -251,7 +252,7 @@ class AbstractHarmonium(AbstractExponentialFamily[HarmoniumCoords]):
         self,
         params: Natural[HarmoniumCoords],
         xs: Data,
-        weights: Array | None = None,
+        weights: Numbers | None = None,
         prior: ConjugatePrior | None = None,
     ) -> Natural[HarmoniumCoords]:
         """One step of expectation maximization; compiled, so loop over it in plain Python.
@@ -287,7 +288,7 @@ class AbstractHarmonium(AbstractExponentialFamily[HarmoniumCoords]):
         _ADMITTED.keep(True, self, following)
         return following
 
-    def _rows_for_steps(self, xs: Data, weights: Array | None, owner: str) -> tuple[Any, Any, Any]:
+    def _rows_for_steps(self, xs: Data, weights: Any, owner: str) -> tuple[Any, Any, Any]:
         # The rows, checked; those with the same averages instead, where there are fewer; and the
         # model that they are data of.
         leaves, structure = jax.tree.flatten((xs, weights))

@@ -10,6 +10,7 @@ from jaxtyping import Array, Float, Key
 
 from ..families.base import AbstractExponentialFamily, Data
 from ..families.compiled import dtype_of
+from ..families.conversion import Numbers
 from ..families.support import check_data, check_rows, check_weights
 from ..geometry.checks import require
 from ..geometry.points import Mean, Natural, pairing
@@ -150,7 +151,7 @@ class ConjugatePrior(eqx.Module):
 
     # ---------------------------------------------------------------- arithmetic
 
-    def observe(self, xs: Data, weights: Array | None = None) -> "ConjugatePrior":
+    def observe(self, xs: Data, weights: Numbers | None = None) -> "ConjugatePrior":
         """The posterior after rows of complete data.
 
         Args:
@@ -271,7 +272,7 @@ class ConjugatePrior(eqx.Module):
         value, conditions = compiled.divergence(self, other)
         return _require_proper(value, self, conditions, "kl_divergence")
 
-    def log_evidence(self, xs: Data, weights: Array | None = None) -> Float[Array, ""]:
+    def log_evidence(self, xs: Data, weights: Numbers | None = None) -> Float[Array, ""]:
         """log ∫ Π_i p(x_i; θ) p(θ) dθ of rows of data: their marginal likelihood.
 
         Args:

@@ -32,3 +32,10 @@ def test_refusals():
     inside = normal.from_mean_covariance(jnp.zeros(2), jnp.eye(2))
     with pytest.raises(ValueError, match="`params` must be a point inside of the domain"):
         normal.to_unconstrained(-inside)
+
+
+def test_whole_numbers_of_any_type_are_sizes():
+    assert ef.Normal(np.int64(3)) == ef.Normal(3)
+    assert ef.Mixture(ef.Poisson(), n_components=np.int64(2)) == ef.Mixture(ef.Poisson(), 2)
+    poisson = ef.Poisson()
+    assert poisson.sample(jax.random.key(0), poisson.from_rate(2.0), 5).shape == (5,)
