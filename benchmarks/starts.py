@@ -67,7 +67,7 @@ def peers(x: np.ndarray, d: int, k: int) -> dict[str, np.ndarray]:
 
 def from_labels(model: Any, x: Any, labels: np.ndarray, k: int) -> ef.Natural:
     """A start with the clusters of labels."""
-    inner = PCA(model.lwr_hrm.location.size, random_state=0).fit(x)
+    inner = PCA(model.upr_hrm.component.size, random_state=0).fit(x)
     scores = inner.transform(x)
     means = np.stack([scores[labels == i].mean(axis=0) for i in range(k)])
     within = [np.cov(scores[labels == i].T) + 1e-3 * np.eye(scores.shape[1]) for i in range(k)]
