@@ -19,6 +19,8 @@ from .compiled import dtype_of
 # The lowest rung of rows that are summed, and of rows that have results of their own: one row and a
 # thousand run the same program. The number of rows from which on a copy of them costs too much.
 _SUMMED, _MAPPED, _MANY = 128, 1024, 1 << 17
+# Numbers that rows up to the lowest rung hold together at most: of sequences it is lower.
+_NUMBERS = 1 << 15
 
 # whether rows are filled up
 _SETTING = {"pad": True}
@@ -44,7 +46,7 @@ def over_data(kernel: Any, n_axes: int, family: Any, coords: Any, x: Any) -> Any
     if not _can_pad(rows):
         return compiled.over_data(kernel, n_axes, 1)(family, coords, x)
     n = jax.tree.leaves(rows)[0].shape[0]
-    rows = _lengthen(rows, rung(n, _MAPPED))
+    rows = _lengthen(rows, rung(n, _lowest(rows, _MAPPED)))
     found = jax.tree.map(np.asarray, compiled.over_data(kernel, 1, 1)(family, coords, rows))
     return jax.tree.map(lambda leaf: jax.device_put(leaf[:n] if n_axes else leaf[0]), found)
 
@@ -59,7 +61,7 @@ def padded(xs: Any, weights: Array | None) -> tuple[Any, Array | None]:
         weights: of the rows, or `None`.
     """
     n = jax.tree.leaves(xs)[0].shape[0]
-    size = rung(n, _SUMMED)
+    size = rung(n, _lowest(xs, _SUMMED))
     if n == size or not _can_pad((xs, weights)):
         return xs, weights
     own = np.ones(n, dtype_of(xs)) if weights is None else np.asarray(weights)
@@ -73,6 +75,11 @@ def rung(n: int, lowest: int) -> int:
     while size < n:
         size *= 2
     return 3 * size // 4 if lowest < size and n <= 3 * size // 4 else size
+
+
+def _lowest(rows: Any, most: int) -> int:
+    numbers = sum(int(np.prod(np.shape(leaf)[1:])) for leaf in jax.tree.leaves(rows))
+    return min(most, max(1, _NUMBERS // max(1, numbers)))
 
 
 def _can_pad(rows: Any) -> bool:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import expfam as ef
-from expfam.families.ladder import padded, rung
+from expfam.families.ladder import _lowest, padded, rung
 from tests.registry import EXACT, random_params
 
 
@@ -78,3 +78,13 @@ def test_padding_changes_no_step(unpadded):
     np.testing.assert_allclose(
         mixture.flatten(plain), mixture.flatten(again), rtol=100 * EXACT, atol=100 * EXACT
     )
+
+
+def test_long_rows_are_not_filled_up():
+    # one row of 50,000 numbers, e.g. a sequence, costs what it costs alone
+    assert _lowest((np.zeros((1, 50_000)), np.zeros((1, 3))), 1024) == 1
+    assert _lowest(np.zeros((1, 4096)), 1024) == 8
+    assert _lowest(np.zeros((1, 20)), 1024) == 1024
+    xs, weights = padded(np.zeros((3, 50_000)), None)
+    assert xs.shape == (3, 50_000)
+    assert weights is None
