@@ -432,19 +432,21 @@ class AbstractExponentialFamily(AbstractKernels[C]):
         # One EM step: the next point, the objective of the present one, whether the next is valid.
         value, means = self._density_and_expectation(coords, xs, weights, block_size)
         total = compiled.total_weight(xs, weights)
-        return self._em_step_from(coords, value, means, total, prior)
-
-    def _em_step_from(
-        self, coords: C, value: Float[Array, ""], means: C, total: Any, prior: Any
-    ) -> tuple[C, Float[Array, ""], Bool[Array, ""]]:
-        # The same, from the averages over rows of log p(x) and of ∇ψ(θ | x).
         following, valid = self._m_step(coords, means, total, prior)
         return following, value + compiled.log_prior(prior, self, coords, total), valid
 
     def _m_step(self, coords: C, means: C, total: Any, prior: Any) -> tuple[C, Bool[Array, ""]]:
         # The next point, from the average over rows of ∇ψ(θ | x), and whether it is valid.
         # Whitening keeps the likelihood; a prior tells latent frames apart, and sets its own.
-        means = self._whiten(means) if prior is None else prior._average(means, total)
+        target = self._target(means, total, prior)
+        return self._attain(coords, self._whiten(target) if prior is None else target)
+
+    def _target(self, means: C, total: Any, prior: Any) -> C:
+        # The expectations that a step goes for: those of the rows, and of the rows of a prior.
+        return means if prior is None else prior._average(means, total)
+
+    def _attain(self, coords: C, means: C) -> tuple[C, Bool[Array, ""]]:
+        # The point with given expectations, searched from another one, and whether it is valid.
         following = self._maximize(means, coords)
         return following, self._in_domain(following)
 

@@ -176,6 +176,24 @@ def over_rows(kernel: Any, rows: Any) -> Any:
     return jax.vmap(kernel, in_axes=(map_leaves(axes, rows),))(map_leaves(shared, rows))
 
 
+def require_seen(data: Any, owner: str) -> None:
+    """Refuse rows of which some cell is seen in none of them: nothing can be learned of it.
+
+    Raises:
+        ValueError: such rows.
+    """
+    for leaf in incomplete_leaves(data):
+        if isinstance(leaf.observed, Tracer) or not leaf.observed.is_fully_addressable:
+            continue
+        never = np.argwhere(~np.any(np.asarray(leaf.observed), axis=0))
+        if len(never):
+            where = ", ".join(str(tuple(index.tolist())) for index in never[:5])
+            raise ValueError(
+                f"{owner}: every cell of `xs` must be seen in some row, but those at {where} are "
+                "missing in all; drop these columns."
+            )
+
+
 def fill(key: Array, data: Any) -> Any:
     """Rows without gaps or labels, to find a start from: missing cells are drawn from their column.
 

@@ -309,9 +309,19 @@ def check_weights(weights: Any, n: int, dtype: Any, owner: str) -> Array | None:
 
 
 def _as_jax(array: Any) -> Array:
-    # `jnp.asarray` compiles a program for every shape of a NumPy array. What is mapped from a file
-    # stays where it is: on a CPU it need not be copied.
-    return jax.device_put(array) if isinstance(array, np.ndarray) else jnp.asarray(array)
+    # `jnp.asarray` compiles a program for every shape of a NumPy array. What may change is copied;
+    # what is mapped from a file that is only read need not be, on a CPU.
+    if not isinstance(array, np.ndarray):
+        return jnp.asarray(array)
+    return jax.device_put(array if _is_mapped_for_reading(array) else np.array(array))
+
+
+def _is_mapped_for_reading(array: Any) -> bool:
+    while isinstance(array, np.ndarray):
+        if isinstance(array, np.memmap):
+            return array.mode == "r"
+        array = array.base
+    return False
 
 
 def check_observations(model: Any, data: Any, owner: str, argument: str = "xs") -> tuple[Any, int]:

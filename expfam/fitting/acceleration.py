@@ -19,8 +19,8 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Float
 
-from ..families import compiled
 from ..families.base import AbstractExponentialFamily
+from .averages import Averages
 
 
 @final
@@ -86,29 +86,23 @@ def begin(model: AbstractExponentialFamily, coords: Any, memory: int) -> Memory:
 
 
 def accelerate(
-    model: AbstractExponentialFamily,
-    memory: Memory,
-    value: Float[Array, ""],
-    means: Any,
-    total: Any,
-    prior: Any,
-) -> tuple[Memory, Memory, Bool[Array, ""]]:
+    model: AbstractExponentialFamily, memory: Memory, averages: Averages, prior: Any
+) -> tuple[Memory, Memory, Bool[Array, ""], Float[Array, ""]]:
     """One step: look at the candidate, keep or drop it, and propose the next.
 
     Args:
         model: the model.
         memory: the state before the step.
-        value: mean over rows of log p(x), at the candidate.
-        means: mean over rows of ∇ψ(θ | x) there.
-        total: weight of all rows.
+        averages: over rows, at the candidate.
         prior: a conjugate prior, or `None`.
 
     Returns:
-        The memory with what was kept, the same with the next candidate, and whether the objective
+        The memory with what was kept; the same with the next candidate; whether the objective
         tells how far the fit is: it does not where a candidate was dropped, unless it was a plain
-        EM step, which falls by no more than rounding.
+        EM step, which falls by no more than rounding; and what is left to gain, as far as the
+        memory knows.
     """
-    found = _look(model, memory.candidate, value, means, total, prior)
+    found = _look(model, memory.candidate, averages, prior)
     kept, changes = memory.kept, memory.changes
     slack = 8 * jnp.finfo(found.objective.dtype).eps * jnp.maximum(jnp.abs(kept.objective), 1)
     first = kept.objective == -jnp.inf
@@ -121,33 +115,21 @@ def accelerate(
     kept = _choose(good, found, kept)
     present = Memory(kept.coords, kept, changes)
     _, restore = ravel_pytree(model._to_unconstrained(kept.coords))
-    following = model._from_unconstrained(restore(kept.free + _direction(kept, changes)))
-    candidate = _choose(jnp.any(changes.moves), following, kept.image)
-    return present, Memory(candidate, kept, changes), good | plain
+    direction = _direction(kept, changes)
+    following = model._from_unconstrained(restore(kept.free + direction))
+    informed = jnp.any(changes.moves)
+    candidate = _choose(informed, following, kept.image)
+    # The maximum of the quadratic that the memory stands for; without one nothing is known.
+    remaining = jnp.where(informed, jnp.dot(direction, kept.slope) / 2, jnp.inf)
+    return present, Memory(candidate, kept, changes), good | plain, remaining
 
 
-def _look(
-    model: AbstractExponentialFamily,
-    coords: Any,
-    value: Float[Array, ""],
-    means: Any,
-    total: Any,
-    prior: Any,
-) -> Point:
-    image, objective, valid = model._em_step_from(coords, value, means, total, prior)
+def _look(model: AbstractExponentialFamily, coords: Any, averages: Averages, prior: Any) -> Point:
+    image, valid = model._m_step(coords, averages.means, averages.total, prior)
     free, restore = ravel_pytree(model._to_unconstrained(coords))
-
-    def rest(free: Array) -> Array:
-        # the objective but for the mean of ψ(θ | x), of which `means` is the gradient
-        coords = model._from_unconstrained(restore(free))
-        linear = jax.tree.map(lambda a, b: jnp.sum(a * b), coords, means)
-        given = jax.tree.reduce(jnp.add, linear)
-        return (
-            given - model._log_normalizer(coords) + compiled.log_prior(prior, model, coords, total)
-        )
-
-    slope = jax.grad(rest)(free)
+    slope = averages.slope(model, lambda u: model._from_unconstrained(restore(u)), free, prior)
     step = ravel_pytree(model._to_unconstrained(image))[0] - free
+    objective = averages.objective(model, coords, prior)
     return Point(coords, image, valid, objective, free, slope, step)
 
 

@@ -11,8 +11,9 @@ import numpy as np
 from jaxtyping import Array
 
 from ..families.base import AbstractExponentialFamily
-from ..families.support import check_rows
+from ..families.support import check_observations
 from ..geometry.shards import devices_of
+from .settings import whole
 
 # Rows of blocks are taken in multiples of this; rows that starts are found from.
 _PIECE = 8192
@@ -35,13 +36,14 @@ class Blocks(eqx.Module):
     """
 
     arrays: Any
-    size: int = eqx.field(static=True, default=65536)
+    size: int = eqx.field(static=True, converter=whole("Blocks", "size", 1), default=65536)
 
     def __check_init__(self) -> None:
-        """Refuse an empty block."""
-        if not isinstance(self.size, int) or self.size < 1:
+        """Refuse arrays of unequal length."""
+        lengths = [len(leaf) for leaf in jax.tree.leaves(self.arrays)]
+        if len(set(lengths)) > 1:
             raise ValueError(
-                f"Blocks: `size` must be an integer of at least 1, but is {self.size}."
+                f"Blocks: `arrays` must have the same number of rows, but have {lengths}."
             )
 
     def __iter__(self) -> Iterator[Any]:
@@ -84,8 +86,7 @@ def reader(xs: Any, passes: int | None) -> Callable[[], Iterator[Any]]:
     if isinstance(xs, np.memmap):
         xs = Blocks(xs)
     if callable(xs):
-        function: Any = xs
-        return lambda: iter(function())
+        return lambda: _begun(xs())
     if passes != 1 and iter(xs) is xs:
         raise TypeError(
             "fit: `xs` is an iterator, which can be read only once, but this method reads the "
@@ -95,15 +96,26 @@ def reader(xs: Any, passes: int | None) -> Callable[[], Iterator[Any]]:
     return lambda: iter(xs)
 
 
-def head(model: AbstractExponentialFamily, blocks: Iterator[Any]) -> tuple[Any, Iterator[Any]]:
-    """The first rows, up to 16384, to find a start from; and all blocks from the first on.
+def _begun(blocks: Any) -> Iterator[Any]:
+    if not isinstance(blocks, Iterable):
+        raise TypeError(
+            "fit: the function `xs` must return an iterator of blocks in every call, but returned "
+            f"{'None' if blocks is None else f'a {type(blocks).__name__}'}."
+        )
+    return iter(blocks)
+
+
+def head(
+    model: AbstractExponentialFamily, blocks: Iterator[Any]
+) -> tuple[list[Any], Any, Iterator[Any]]:
+    """The first blocks; their rows, up to 16384, to find a start from; all blocks from the first.
 
     Raises:
         ValueError: no block at all, or blocks that are no data of the model.
     """
     read, rows = [], 0
     for i, block in enumerate(blocks):
-        checked, n = check_rows(block, model.observed_support, f"fit, block {i} of `xs`")
+        checked, n = check_observations(model, block, f"fit, block {i} of `xs`")
         read.append(checked)
         rows += n
         if rows >= _SAMPLE:
@@ -116,7 +128,7 @@ def head(model: AbstractExponentialFamily, blocks: Iterator[Any]) -> tuple[Any, 
         yield from read
         yield from blocks
 
-    return sample, again()
+    return read, sample, again()
 
 
 def checked(
@@ -141,7 +153,7 @@ def checked(
         found = True
         if i < skip:
             continue
-        xs, n = check_rows(block, model.observed_support, f"fit, block {i} of `xs`")
+        xs, n = check_observations(model, block, f"fit, block {i} of `xs`")
         kinds = [leaf.dtype for leaf in jax.tree.leaves(xs)]
         first = kinds if first is None else first
         if kinds != first:

@@ -1,18 +1,25 @@
-"""Why a fit degenerated, in words, from a look at the data."""
+"""What in the data makes a fit degenerate, or lose its digits, in words."""
 
+import warnings
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 
 from ..families.base import DEGENERATE
+from ..families.compiled import dtype_of
+from .result import PrecisionWarning
+from .standardize import widths_from_origin
+
+# Relative error of variances, from the distance to the origin, beyond which `fit` warns.
+_LARGEST_LOSS = 2e-4
 
 
-def diagnose(xs: Any, n: int) -> str:
+def diagnose(xs: Any) -> str:
     """Name what in the data makes a maximum of the likelihood degenerate.
 
     Args:
-        xs: the rows of the fit; one real matrix is looked into.
-        n: number of rows.
+        xs: rows of the fit; one real matrix is looked into.
 
     Returns:
         The findings, and what can be done.
@@ -22,7 +29,7 @@ def diagnose(xs: Any, n: int) -> str:
     here = not isinstance(xs, tuple) and getattr(xs, "is_fully_addressable", True)
     rows = np.asarray(xs) if here else None
     if rows is not None and rows.ndim == 2:
-        p = rows.shape[1]
+        n, p = rows.shape
         constant = np.flatnonzero(np.ptp(rows, axis=0) == 0)
         if constant.size:
             shown = ", ".join(map(str, constant[:5])) + (", …" if constant.size > 5 else "")
@@ -36,3 +43,18 @@ def diagnose(xs: Any, n: int) -> str:
             findings.append("some columns are linear combinations of others")
     found = f"Found in the data: {'; '.join(findings)}. " if findings else ""
     return f"{found}In general, {DEGENERATE}"
+
+
+def warn_of_offset(model: Any, xs: Any, weights: Any) -> None:
+    """Warn where rows lie too far from the origin for parameters in raw units."""
+    widths = widths_from_origin(model, xs, weights)
+    dtype = dtype_of(xs)
+    loss = float(jnp.finfo(dtype).eps) * widths**2
+    if loss > _LARGEST_LOSS:
+        warnings.warn(
+            f"fit: some column of `xs` lies {widths:.3g} standard deviations from the origin, so "
+            f"that parameters of type {dtype} hold its variance only to a relative error of about "
+            f"{loss:.1g}. Fit expfam.standardize(model, xs) instead of the model, or use float64.",
+            PrecisionWarning,
+            stacklevel=4,
+        )

@@ -1,17 +1,39 @@
-"""Fitting methods: what one step does. The loop around the steps is in `fitting.fit`."""
+"""Fitting methods: what one step does with averages over rows. The loop is in `fitting.loop`."""
 
 from abc import abstractmethod
-from typing import Any, final
+from collections.abc import Callable
+from typing import Any, NamedTuple, final
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Bool, Float, Key
+from jaxtyping import Array, Bool, Float
 
-from ..families import compiled
 from ..families.base import AbstractExponentialFamily
 from .acceleration import accelerate, begin
+from .averages import Averages
+from .settings import check_tolerance, whole
+
+
+class Plan(NamedTuple):
+    """How long a method goes on, and what it reads for a step.
+
+    Attributes:
+        steps: number of steps at most; `None`: as many as `passes` give.
+        tolerance: remaining gain in nats a row at which to stop; `None`: never.
+        batch_size: number of rows for a step; `None`: all. Of data in blocks, a step is made after
+            every block, however long it is.
+        block_size: number of rows looked at together, which bounds memory; `None`: the usual.
+        passes: how often the data are read, block by block and in order; `None`: as often as steps
+            need, and from an array batches are drawn with replacement.
+    """
+
+    steps: int | None
+    tolerance: float | None
+    batch_size: int | None = None
+    block_size: int | None = None
+    passes: int | None = None
 
 
 @final
@@ -25,6 +47,8 @@ class Step(eqx.Module):
         valid: whether the following state is valid.
         comparable: whether the objective may be compared with that of the step before, to tell
             whether the fit has converged.
+        remaining: the method's own estimate of what is left to gain, in nats a row; `None`: it is
+            estimated from the last objectives.
     """
 
     present: Any
@@ -32,46 +56,53 @@ class Step(eqx.Module):
     objective: Float[Array, ""]
     valid: Bool[Array, ""]
     comparable: Bool[Array, ""] | bool = True
+    remaining: Float[Array, ""] | None = None
 
 
 class AbstractMethod(eqx.Module):
-    """A way to improve parameters step by step. All methods are kernels, for one start.
+    """A way to improve parameters step by step, from averages over rows.
 
-    Attributes:
-        tolerance: relative change of the objective at which to stop; `None`: never.
+    All members but `plan` are kernels, for one restart. What a method supplies works with restarts,
+    weights, priors, blocks, checkpoints and several devices. Fields that decide what is computed
+    are static; programs do not depend on the others.
     """
 
-    tolerance: eqx.AbstractVar[float | None]
-
     @property
     @abstractmethod
-    def limit(self) -> int:
-        """Number of steps at most."""
-
-    @property
-    @abstractmethod
-    def averages(self) -> bool:
-        """Whether steps depend on the rows only through averages of ∇ψ(θ | x)."""
+    def plan(self) -> Plan:
+        """How long the method goes on, and what it reads for a step."""
 
     @abstractmethod
     def init(self, model: AbstractExponentialFamily, coords: Any) -> Any:
-        """The state of the method at given coordinates."""
+        """The state of the method at given coordinates, a tree of arrays."""
 
     @abstractmethod
-    def step(
+    def point(self, model: AbstractExponentialFamily, state: Any) -> Any:
+        """The coordinates at which a state needs averages."""
+
+    @abstractmethod
+    def advance(
         self,
         model: AbstractExponentialFamily,
         state: Any,
-        xs: Any,
-        weights: Float[Array, " n"] | None,
+        averages: Averages,
         prior: Any,
-        key: Key[Array, ""],
+        objective: Callable[[Any], Array],
     ) -> Step:
-        """One step from a state."""
+        """One step.
+
+        Args:
+            model: the model.
+            state: the state before the step.
+            averages: over rows, at the `point` of the state.
+            prior: a conjugate prior, or `None`.
+            objective: from coordinates to the objective there, differentiable, at the cost of
+                another look at the rows; refuses where they are not in memory.
+        """
 
     @abstractmethod
     def coords(self, model: AbstractExponentialFamily, state: Any) -> Any:
-        """The coordinates of a state."""
+        """The coordinates that a state has reached."""
 
 
 @final
@@ -83,8 +114,8 @@ class EM(AbstractMethod):
 
     Attributes:
         max_steps: number of steps at most.
-        tolerance: stop when the objective changes by less than this, relative to its size (or to 1
-            if that is larger); `None`: take all steps.
+        tolerance: stop when further steps would gain less than this, in nats a row, as estimated
+            from the last steps; `None`: take all steps.
         block_size: number of rows that are looked at together, which bounds temporary memory;
             `None`: 1024 in float32 and 512 in float64, which is fast and takes little memory.
         acceleration: number of steps that are remembered, to learn from them what EM does not know
@@ -94,160 +125,53 @@ class EM(AbstractMethod):
             objective never falls: a step that lowers it is replaced by a plain one.
     """
 
-    max_steps: int = eqx.field(static=True, default=500)
-    tolerance: float | None = eqx.field(static=True, default=1e-6)
-    block_size: int | None = eqx.field(static=True, default=None)
-    acceleration: int = eqx.field(static=True, default=0)
+    max_steps: int = eqx.field(converter=whole("EM", "max_steps"), default=500)
+    tolerance: float | None = 1e-6
+    block_size: int | None = eqx.field(
+        static=True, converter=whole("EM", "block_size", 1, optional=True), default=None
+    )
+    acceleration: int = eqx.field(static=True, converter=whole("EM", "acceleration"), default=0)
 
     def __check_init__(self) -> None:
         """Refuse settings out of range."""
-        check_steps("EM", "max_steps", self.max_steps, self.tolerance)
-        check_steps("EM", "acceleration", self.acceleration, None)
-        if self.block_size is not None and self.block_size < 1:
-            raise ValueError(f"EM: `block_size` must be at least 1, but is {self.block_size}.")
+        check_tolerance("EM", self.tolerance)
 
     @property
-    def limit(self) -> int:
-        """`max_steps`."""
-        return self.max_steps
-
-    @property
-    def averages(self) -> bool:
-        """Yes."""
-        return True
+    def plan(self) -> Plan:
+        """All rows for every step."""
+        return Plan(self.max_steps, self.tolerance, block_size=self.block_size)
 
     def init(self, model: AbstractExponentialFamily, coords: Any) -> Any:
         """The coordinates themselves; with acceleration, a memory of steps."""
-        return coords if self.acceleration == 0 else begin(model, coords, self.acceleration)
+        return begin(model, coords, self.acceleration) if self.acceleration else coords
 
-    def step(
-        self,
-        model: AbstractExponentialFamily,
-        state: Any,
-        xs: Any,
-        weights: Float[Array, " n"] | None,
-        prior: Any,
-        key: Key[Array, ""],
-    ) -> Step:
-        """One EM step."""
-        coords = self.point(state)
-        value, means = model._density_and_expectation(coords, xs, weights, self.block_size)
-        total = compiled.total_weight(xs, weights)
-        return self.advance(model, state, value, means, total, prior)
-
-    def point(self, state: Any) -> Any:
-        """The coordinates of a state at which the E-step is made."""
-        return state if self.acceleration == 0 else state.candidate
+    def point(self, model: AbstractExponentialFamily, state: Any) -> Any:
+        """The coordinates themselves; with acceleration, those to be tried."""
+        return state.candidate if self.acceleration else state
 
     def advance(
         self,
         model: AbstractExponentialFamily,
         state: Any,
-        value: Float[Array, ""],
-        means: Any,
-        total: Any,
+        averages: Averages,
         prior: Any,
+        objective: Callable[[Any], Array],
     ) -> Step:
-        """The rest of a step, without rows.
-
-        Args:
-            model: the model.
-            state: the state before the step.
-            value: mean over rows of log p(x), at the `point` of the state.
-            means: mean over rows of ∇ψ(θ | x) there.
-            total: weight of all rows.
-            prior: a conjugate prior, or `None`.
-        """
-        if self.acceleration == 0:
-            following, objective, valid = model._em_step_from(state, value, means, total, prior)
-            return Step(state, following, objective, valid)
-        present, following, comparable = accelerate(model, state, value, means, total, prior)
-        kept = present.kept
-        return Step(present, following, kept.objective, kept.valid, comparable)
+        """The M-step; with acceleration, what is learned from it."""
+        if self.acceleration:
+            present, following, comparable, remaining = accelerate(model, state, averages, prior)
+            kept = present.kept
+            return Step(present, following, kept.objective, kept.valid, comparable, remaining)
+        following, valid = model._m_step(state, averages.means, averages.total, prior)
+        return Step(state, following, averages.objective(model, state, prior), valid)
 
     def coords(self, model: AbstractExponentialFamily, state: Any) -> Any:
         """The coordinates themselves; with acceleration, those that were kept."""
-        return state if self.acceleration == 0 else state.kept.coords
+        return state.kept.coords if self.acceleration else state
 
 
 @final
-class Gradient(AbstractMethod):
-    """Gradient ascent on the mean log-likelihood by any Optax optimizer.
-
-    It moves in an unconstrained chart (means, loadings, log-Cholesky factors, log-weights), so that
-    no step can leave the domain. The objective is that of EM.
-
-    Attributes:
-        optimizer: an Optax optimizer, e.g. `optax.adam(1e-2)`.
-        steps: number of steps at most.
-        batch_size: number of rows drawn with replacement for each step; `None`: all rows.
-        tolerance: stop when the objective changes by less than this, relative to its size (or to 1
-            if that is larger); `None` (default): take all steps.
-    """
-
-    optimizer: optax.GradientTransformation = eqx.field(static=True)
-    steps: int = eqx.field(static=True, default=1000)
-    batch_size: int | None = eqx.field(static=True, default=None)
-    tolerance: float | None = eqx.field(static=True, default=None)
-
-    def __check_init__(self) -> None:
-        """Refuse settings out of range."""
-        if not hasattr(self.optimizer, "update"):
-            raise TypeError(
-                "Gradient: `optimizer` must be an Optax optimizer, e.g. optax.adam(1e-2), but is "
-                f"of type {type(self.optimizer).__name__}."
-            )
-        check_steps("Gradient", "steps", self.steps, self.tolerance)
-        check_batch_size("Gradient", self.batch_size)
-
-    @property
-    def limit(self) -> int:
-        """`steps`."""
-        return self.steps
-
-    @property
-    def averages(self) -> bool:
-        """Unless rows are drawn."""
-        return self.batch_size is None
-
-    def init(self, model: AbstractExponentialFamily, coords: Any) -> Any:
-        """Free parameters, and the state of the optimizer."""
-        free = model._to_unconstrained(coords)
-        return free, self.optimizer.init(free)
-
-    def step(
-        self,
-        model: AbstractExponentialFamily,
-        state: Any,
-        xs: Any,
-        weights: Float[Array, " n"] | None,
-        prior: Any,
-        key: Key[Array, ""],
-    ) -> Step:
-        """One step of the optimizer."""
-        free, memory = state
-        n = jax.tree.leaves(xs)[0].shape[0]
-        total = n if weights is None else jnp.sum(weights)
-        xs, weights = draw_rows(key, xs, weights, self.batch_size)
-
-        def loss(free: Any) -> Array:
-            coords = model._from_unconstrained(free)
-            return -model._objective(coords, xs, weights, prior, total)
-
-        value, slope = jax.value_and_grad(loss)(free)
-        change, memory = self.optimizer.update(slope, memory, free)
-        following = optax.apply_updates(free, change)
-        leaves = jax.tree.leaves((following, slope))
-        valid = jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in leaves]))
-        return Step(state, (following, memory), -value, valid)
-
-    def coords(self, model: AbstractExponentialFamily, state: Any) -> Any:
-        """The coordinates of the free parameters."""
-        return model._from_unconstrained(state[0])
-
-
-@final
-class StepwiseEM(eqx.Module):
+class StepwiseEM(AbstractMethod):
     """Stepwise, or online, EM: a step after every block, for one pass or endless streams.
 
     Averages of the statistics forget: with every block they move by (t + delay)^−decay towards the
@@ -263,8 +187,10 @@ class StepwiseEM(eqx.Module):
 
     decay: float = eqx.field(static=True, default=0.7)
     delay: float = eqx.field(static=True, default=1.0)
-    passes: int = eqx.field(static=True, default=1)
-    block_size: int = eqx.field(static=True, default=1024)
+    passes: int = eqx.field(converter=whole("StepwiseEM", "passes", 1), default=1)
+    block_size: int = eqx.field(
+        static=True, converter=whole("StepwiseEM", "block_size", 1), default=1024
+    )
 
     def __check_init__(self) -> None:
         """Refuse settings out of range."""
@@ -274,41 +200,122 @@ class StepwiseEM(eqx.Module):
             )
         if not self.delay >= 0:
             raise ValueError(f"StepwiseEM: `delay` must not be negative, but is {self.delay}.")
-        for name in ("passes", "block_size"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < 1:
-                raise ValueError(
-                    f"StepwiseEM: `{name}` must be an integer of at least 1, but is {value}."
-                )
+
+    @property
+    def plan(self) -> Plan:
+        """A block for every step, all blocks `passes` times."""
+        return Plan(None, None, batch_size=self.block_size, passes=self.passes)
+
+    def init(self, model: AbstractExponentialFamily, coords: Any) -> Any:
+        """The coordinates, the averages that forget, and the number of steps done."""
+        return coords, jax.grad(model._log_normalizer)(coords), jnp.zeros((), int)
+
+    def point(self, model: AbstractExponentialFamily, state: Any) -> Any:
+        """The coordinates of a state."""
+        return state[0]
+
+    def advance(
+        self,
+        model: AbstractExponentialFamily,
+        state: Any,
+        averages: Averages,
+        prior: Any,
+        objective: Callable[[Any], Array],
+    ) -> Step:
+        """Move the averages, and maximize."""
+        # s ← (1 − γ) s + γ s̄, θ = (∇ψ)⁻¹(s): Cappé & Moulines 2009, eq. (7)–(8). Latent frames must
+        # stay the same from step to step, so nothing is whitened.
+        coords, means, count = state
+        rate = (count + 1.0 + self.delay) ** -self.decay
+        means = blend(means, averages.means, rate)
+        target = model._target(means, averages.total, prior)
+        following, valid = model._attain(coords, target)
+        value = averages.objective(model, coords, prior)
+        return Step(state, (following, means, count + 1), value, valid)
+
+    def coords(self, model: AbstractExponentialFamily, state: Any) -> Any:
+        """The coordinates of a state."""
+        return state[0]
 
 
-def draw_rows(
-    key: Key[Array, ""], xs: Any, weights: Float[Array, " n"] | None, size: int | None
-) -> tuple[Any, Float[Array, " batch"] | None]:
-    """A mini-batch: `size` rows drawn with replacement, and their weights; `None`: all rows."""
-    if size is None:
-        return xs, weights
-    chosen = jax.random.randint(key, (size,), 0, jax.tree.leaves(xs)[0].shape[0])
-    return jax.tree.map(lambda a: a[chosen], (xs, weights))
+@final
+class Gradient(AbstractMethod):
+    """Gradient ascent on the mean log-likelihood by any Optax optimizer.
 
+    It moves in an unconstrained chart (means, loadings, log-Cholesky factors, log-weights), so that
+    no step can leave the domain. The objective is that of EM. Optimizers that look at the objective
+    several times in a step, such as `optax.lbfgs()`, need the rows in memory.
 
-def check_batch_size(owner: str, size: int | None) -> None:
-    """Refuse a size of mini-batches that is no number of rows.
-
-    Raises:
-        ValueError: a size below 1.
+    Attributes:
+        optimizer: an Optax optimizer, e.g. `optax.adam(1e-2)`.
+        steps: number of steps at most.
+        batch_size: number of rows drawn with replacement for each step; `None`: all rows. Of data
+            in blocks, every block is a batch, whatever its size.
+        tolerance: stop when further steps would gain less than this, in nats a row, as estimated
+            from the last steps; `None` (default): take all steps.
     """
-    if size is not None and size < 1:
-        raise ValueError(f"{owner}: `batch_size` must be at least 1, but is {size}.")
+
+    optimizer: optax.GradientTransformation = eqx.field(static=True)
+    steps: int = eqx.field(converter=whole("Gradient", "steps"), default=1000)
+    batch_size: int | None = eqx.field(
+        static=True, converter=whole("Gradient", "batch_size", 1, optional=True), default=None
+    )
+    tolerance: float | None = None
+
+    def __check_init__(self) -> None:
+        """Refuse settings out of range."""
+        if not hasattr(self.optimizer, "update"):
+            raise TypeError(
+                "Gradient: `optimizer` must be an Optax optimizer, e.g. optax.adam(1e-2), but is "
+                f"of type {type(self.optimizer).__name__}."
+            )
+        check_tolerance("Gradient", self.tolerance)
+
+    @property
+    def plan(self) -> Plan:
+        """All rows, or a batch, for every step."""
+        return Plan(self.steps, self.tolerance, self.batch_size)
+
+    def init(self, model: AbstractExponentialFamily, coords: Any) -> Any:
+        """Free parameters, and the state of the optimizer."""
+        free = model._to_unconstrained(coords)
+        return free, self.optimizer.init(free)
+
+    def point(self, model: AbstractExponentialFamily, state: Any) -> Any:
+        """The coordinates of the free parameters."""
+        return model._from_unconstrained(state[0])
+
+    def advance(
+        self,
+        model: AbstractExponentialFamily,
+        state: Any,
+        averages: Averages,
+        prior: Any,
+        objective: Callable[[Any], Array],
+    ) -> Step:
+        """One step of the optimizer."""
+        free, memory = state
+        chart = model._from_unconstrained
+        value = averages.objective(model, chart(free), prior)
+        slope = jax.tree.map(jnp.negative, averages.slope(model, chart, free, prior))
+        change, memory = optax.with_extra_args_support(self.optimizer).update(
+            slope,
+            memory,
+            free,
+            value=-value,
+            grad=slope,
+            value_fn=lambda free: -objective(chart(free)),
+        )
+        following = optax.apply_updates(free, change)
+        leaves = jax.tree.leaves((following, slope))
+        valid = jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in leaves]))
+        return Step(state, (following, memory), value, valid)
+
+    def coords(self, model: AbstractExponentialFamily, state: Any) -> Any:
+        """The coordinates of the free parameters."""
+        return model._from_unconstrained(state[0])
 
 
-def check_steps(owner: str, name: str, steps: int, tolerance: float | None) -> None:
-    """Refuse a number of steps, or a tolerance, out of range.
-
-    Raises:
-        ValueError: a number of steps that is no whole number from 0 on; a negative tolerance.
-    """
-    if not isinstance(steps, int) or steps < 0:
-        raise ValueError(f"{owner}: `{name}` must be an integer of at least 0, but is {steps}.")
-    if tolerance is not None and not tolerance >= 0:
-        raise ValueError(f"{owner}: `tolerance` must not be negative, but is {tolerance}.")
+def blend(own: Any, other: Any, rate: Any) -> Any:
+    """Averages that go the share `rate` of the way from one to the other."""
+    return jax.tree.map(lambda a, b: (a + rate * (b - a)).astype(a.dtype), own, other)

@@ -9,18 +9,20 @@ With L the negative mean log-likelihood, ∇L = ∇ψ(θ) − η̂, so that the 
 way from the expectations of the model to those given the data. All the way is EM.
 """
 
+from collections.abc import Callable
 from typing import Any, final
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array
 
 from ..families.base import AbstractExponentialFamily
-from ..families.compiled import log_prior
 from ..geometry.points import AbstractPoint, Mean, Natural
-from .methods import AbstractMethod, Step, check_batch_size, check_steps, draw_rows
+from .averages import Averages
+from .methods import AbstractMethod, Plan, Step, blend
+from .settings import check_tolerance, whole
 
 # A step that leaves the domain is halved, so often at most.
 _HALVINGS = 60
@@ -39,63 +41,57 @@ class NaturalGradient(AbstractMethod):
         learning_rate: a number greater than 0 and at most 1, or an Optax schedule of such numbers;
             1 is EM.
         steps: number of steps at most.
-        batch_size: number of rows drawn with replacement for each step; `None`: all rows.
-        tolerance: stop when the objective changes by less than this, relative to its size (or to 1
-            if that is larger); `None` (default): take all steps.
+        batch_size: number of rows drawn with replacement for each step; `None`: all rows. Of data
+            in blocks, every block is a batch, whatever its size.
+        tolerance: stop when further steps would gain less than this, in nats a row, as estimated
+            from the last steps; `None` (default): take all steps.
     """
 
     learning_rate: Any = eqx.field(static=True, default=0.5)
-    steps: int = eqx.field(static=True, default=1000)
-    batch_size: int | None = eqx.field(static=True, default=None)
-    tolerance: float | None = eqx.field(static=True, default=None)
+    steps: int = eqx.field(converter=whole("NaturalGradient", "steps"), default=1000)
+    batch_size: int | None = eqx.field(
+        static=True,
+        converter=whole("NaturalGradient", "batch_size", 1, optional=True),
+        default=None,
+    )
+    tolerance: float | None = None
 
     def __check_init__(self) -> None:
         """Refuse settings out of range."""
         _check_rate("NaturalGradient", self.learning_rate, 1.0)
-        check_steps("NaturalGradient", "steps", self.steps, self.tolerance)
-        check_batch_size("NaturalGradient", self.batch_size)
+        check_tolerance("NaturalGradient", self.tolerance)
 
     @property
-    def limit(self) -> int:
-        """`steps`."""
-        return self.steps
-
-    @property
-    def averages(self) -> bool:
-        """Unless rows are drawn."""
-        return self.batch_size is None
+    def plan(self) -> Plan:
+        """All rows, or a batch, for every step."""
+        return Plan(self.steps, self.tolerance, self.batch_size)
 
     def init(self, model: AbstractExponentialFamily, coords: Any) -> Any:
         """The coordinates, and the number of steps done."""
         return coords, jnp.zeros((), int)
 
-    def step(
+    def point(self, model: AbstractExponentialFamily, state: Any) -> Any:
+        """The coordinates of a state."""
+        return state[0]
+
+    def advance(
         self,
         model: AbstractExponentialFamily,
         state: Any,
-        xs: Any,
-        weights: Float[Array, " n"] | None,
+        averages: Averages,
         prior: Any,
-        key: Key[Array, ""],
+        objective: Callable[[Any], Array],
     ) -> Step:
         """One step in mean coordinates."""
         coords, count = state
-        n = jax.tree.leaves(xs)[0].shape[0]
-        total = n if weights is None else jnp.sum(weights)
-        xs, weights = draw_rows(key, xs, weights, self.batch_size)
-        value, means = model._density_and_expectation(coords, xs, weights)
+        target = model._target(averages.means, averages.total, prior)
         present = jax.grad(model._log_normalizer)(coords)
-        objective = value + log_prior(prior, model, coords, total)
-        target = means if prior is None else prior._average(means, total)
-        rate = _rate_at(self.learning_rate, count)
-        means = jax.tree.map(
-            lambda own, other: ((1 - rate) * own + rate * other).astype(own.dtype), present, target
-        )
+        means = blend(present, target, _rate_at(self.learning_rate, count))
         # As in EM: whitening keeps the likelihood.
         means = model._whiten(means) if prior is None else means
-        following = model._maximize(means, coords)
-        valid = model._in_domain(following)
-        return Step(state, (following, count + 1), objective, valid)
+        following, valid = model._attain(coords, means)
+        value = averages.objective(model, coords, prior)
+        return Step(state, (following, count + 1), value, valid)
 
     def coords(self, model: AbstractExponentialFamily, state: Any) -> Any:
         """The coordinates of a state."""

@@ -6,6 +6,7 @@ from typing import Any, final
 import equinox as eqx
 from jaxtyping import Array, Float
 
+from ..families.base import AbstractExponentialFamily
 from ..geometry.points import Natural
 
 
@@ -13,8 +14,8 @@ from ..geometry.points import Natural
 class Status(Enum):
     """How a fit ended, with a sentence for each way."""
 
-    CONVERGED = "The relative change of the objective fell below the tolerance."
-    STEPS_TAKEN = "All steps were taken before the change fell below the tolerance."
+    CONVERGED = "Further steps would gain less than the tolerance."
+    STEPS_TAKEN = "All steps were taken."
     INTERRUPTED = "The fit was interrupted from the keyboard; what was reached so far is returned."
     DEGENERATE = "The next step had no finite result: a covariance or a probability degenerates."
     NOT_FINITE = "The objective or its gradient is not finite at these parameters."
@@ -28,12 +29,17 @@ class Fit(eqx.Module):
         params: the fitted natural coordinates: always the last valid ones.
         log_likelihoods: objective before the first step and after every step, shape `(steps + 1,)`:
             the mean log-likelihood per row (EM's bound is tight there). With a prior, plus its
-            log-density per row, up to a constant. With mini-batches, of the batch of each step.
+            log-density per row, up to a constant. With mini-batches, of the batch of each step,
+            and without the last where a method ends with the data.
         steps: number of steps taken.
-        converged: whether the fit stopped because the objective no longer changed.
+        converged: whether the fit stopped because further steps would gain too little.
         status: how the fit ended.
+        remaining_gain: what further steps would gain, in nats a row, as estimated from the last
+            ones; infinite where that is not known.
         restart_log_likelihoods: last objective of every restart, shape `(restarts,)`; NaN where a
             restart found no start.
+        restart_statuses: how every restart ended.
+        model: what was fitted.
     """
 
     params: Natural[Any]
@@ -41,7 +47,10 @@ class Fit(eqx.Module):
     steps: int
     converged: bool
     status: Status
+    remaining_gain: float
     restart_log_likelihoods: Float[Array, " restarts"]
+    restart_statuses: tuple[Status, ...]
+    model: AbstractExponentialFamily
 
     @property
     def log_likelihood(self) -> float:

@@ -13,9 +13,10 @@ from ..families.base import AbstractExponentialFamily, Data
 from ..families.compiled import dtype_of, shares
 from ..families.conversion import Numbers
 from ..families.frame import Frame
+from ..families.observations import fill
 from ..families.real.normal import Normal
 from ..families.reframe import framed, reframe
-from ..families.support import check_rows, check_weights
+from ..families.support import check_observations, check_weights
 from ..geometry.points import Mean
 from ..harmonium.base import AbstractHarmonium
 from ..harmonium.latent import gauge
@@ -53,7 +54,7 @@ def standardize(model: M, xs: Data, weights: Numbers | None = None) -> M:
         >>> bool(jnp.allclose(mean, xs.mean(axis=0)))
         True
     """
-    xs, n = check_rows(xs, model.observed_support, "standardize")
+    xs, n = check_observations(model, xs, "standardize")
     return in_frame_of(model, xs, check_weights(weights, n, float, "standardize"), scaled=True)
 
 
@@ -103,6 +104,7 @@ def _frames(model: Any) -> list[Frame]:
 
 @partial(jax.jit, static_argnums=3)
 def _framed(family: Any, xs: Any, weights: Array | None, scaled: bool, keeps: Any) -> Any:
+    xs = fill(jax.random.key(0), xs)
     rows = jax.tree.leaves(xs)[0]
     return framed(family, xs, shares(weights, rows.shape[0], dtype_of(xs)), scaled, keeps)
 

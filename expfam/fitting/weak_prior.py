@@ -5,7 +5,8 @@ from typing import Any
 import jax
 
 from ..families.base import AbstractExponentialFamily, Data
-from ..families.support import check_rows
+from ..families.observations import fill
+from ..families.support import check_observations
 from ..geometry.points import Mean
 from ..priors.conjugate import ConjugatePrior
 
@@ -29,7 +30,7 @@ def weak_prior(model: AbstractExponentialFamily, xs: Data, count: float = 1.0) -
     Raises:
         ValueError: where `count` is not positive.
     """
-    xs, _ = check_rows(xs, model.observed_support, "weak_prior")
+    xs, _ = check_observations(model, xs, "weak_prior")
     if not count > 0:
         raise ValueError(f"weak_prior: `count` must be positive, but is {count}.")
     return ConjugatePrior.from_mean(model, Mean(_weak_means(model, xs)), count)
@@ -37,4 +38,4 @@ def weak_prior(model: AbstractExponentialFamily, xs: Data, count: float = 1.0) -
 
 @jax.jit
 def _weak_means(model: AbstractExponentialFamily, xs: Any) -> Any:
-    return model._weak_means(xs)
+    return model._weak_means(fill(jax.random.key(0), xs))

@@ -15,7 +15,8 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 import expfam as ef
 from expfam.families.sketches import KINDS, sketches
-from expfam.fitting import fit as fitting
+from expfam.fitting import sources
+from expfam.fitting.loop import Rules, begin
 from expfam.fitting.standardize import _framed
 from expfam.fitting.starts import _starts
 from expfam.harmonium import base
@@ -76,16 +77,16 @@ def check_programs():
     params = MIXTURE.initialize_from_sample(KEY, xs).coords
     factors = ef.factor_analysis(P, 1)
     found = sketches(MIXTURE, KEY, xs, None, KINDS[:2])
-    run = fitting._begin(MIXTURE, EM, jax.tree.map(lambda a: a[None], params))
+    run = begin(MIXTURE, EM, jax.tree.map(lambda a: a[None], params))
     step = jax.jit(MIXTURE.expectation_maximization)
     lowered = {
         "EM step": base._em_step.lower(MIXTURE, params, xs, None, None),
         "EM step in a program": step.lower(ef.Natural(params), xs, weights),
         "density": base._average_log_density.lower(MIXTURE, params, xs, weights),
         "starts": _starts.lower(MIXTURE, found, KEY, xs, None),
-        "compression": fitting._compress.lower(factors, xs, weights),
+        "compression": sources._compress.lower(factors, xs, weights),
         "frame": _framed.lower(ef.Normal(P), xs, weights, True, None),
-        "loop": fitting._advance.lower(MIXTURE, EM, run, xs, weights, None, KEY, jnp.asarray(4)),
+        "loop": sources.climb.lower(MIXTURE, EM, xs, weights, None, KEY, Rules(4, 1e-6), 4, run),
     }
     for name, program in lowered.items():
         compiled = program.compile()

@@ -8,6 +8,7 @@ from jax.flatten_util import ravel_pytree
 
 import expfam as ef
 from expfam.fitting.acceleration import accelerate, begin
+from expfam.fitting.averages import Averages
 from tests.registry import DIAGONAL, FULL
 
 pytestmark = pytest.mark.slow
@@ -63,10 +64,11 @@ def test_slopes_are_derivatives_of_the_objective(name, prior, weighted):
 
     @jax.jit
     def first_step(coords):
-        averages = model._density_and_expectation(coords, xs, weights)
-        return accelerate(model, begin(model, coords, 3), *averages, total, belief)
+        value, means = model._density_and_expectation(coords, xs, weights)
+        averages = Averages(value, means, total)
+        return accelerate(model, begin(model, coords, 3), averages, belief)
 
-    present, _, _ = first_step(params.coords)
+    present, *_ = first_step(params.coords)
     free, restore = ravel_pytree(model._to_unconstrained(params.coords))
 
     def objective(free):

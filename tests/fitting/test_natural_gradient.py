@@ -138,7 +138,7 @@ def test_settings_out_of_range_are_refused():
     for rate in (0, 1.5, -1.0, "fast"):
         with pytest.raises(ValueError, match="NaturalGradient: `learning_rate`"):
             ef.NaturalGradient(rate)
-    with pytest.raises(ValueError, match="`batch_size` must be at least 1"):
+    with pytest.raises(ValueError, match="`batch_size` must be an integer of at least 1"):
         ef.NaturalGradient(batch_size=0)
     with pytest.raises(ValueError, match="natural_gradient_descent: `learning_rate`"):
         ef.natural_gradient_descent(MIXTURE, 0.0)

@@ -38,7 +38,7 @@ def test_lists_functions_and_memory_maps_are_read(tmp_path):
     blocks = list(ef.Blocks(XS, 250))
     np.save(tmp_path / "rows.npy", XS)
     sources = [blocks, lambda: iter(blocks), np.load(tmp_path / "rows.npy", mmap_mode="r")]
-    method = ef.EM(max_steps=100, tolerance=1e-7)
+    method = ef.EM(max_steps=1000, tolerance=1e-7)
     fits = [ef.fit(MIXTURE, xs, key=KEY, method=method) for xs in sources]
     for fit in fits:
         assert fit.converged
