@@ -93,9 +93,8 @@ class Support(eqx.Module):
     @property
     def values(self) -> str:
         """The admitted values, in words."""
-        return _VALUES[self.kind].format(
-            last=self.n_categories - 1, limit=self.limit, bound=self.bound
-        )
+        last = self.n_categories - 1
+        return _VALUES[self.kind].format(last=last, limit=self.limit, bound=self.bound)
 
     @property
     def is_real(self) -> bool:

@@ -45,8 +45,8 @@ def diagnose(xs: Any) -> str:
     return f"{found}In general, {DEGENERATE}"
 
 
-def warn_of_offset(model: Any, xs: Any, weights: Any) -> None:
-    """Warn where rows lie too far from the origin for parameters in raw units."""
+def warn_of_offset(model: Any, xs: Any, weights: Any) -> bool:
+    """Warn where rows lie too far from the origin for parameters in raw units; says if so."""
     widths = widths_from_origin(model, xs, weights)
     dtype = dtype_of(xs)
     loss = float(jnp.finfo(dtype).eps) * widths**2
@@ -58,3 +58,4 @@ def warn_of_offset(model: Any, xs: Any, weights: Any) -> None:
             PrecisionWarning,
             stacklevel=4,
         )
+    return loss > _LARGEST_LOSS

@@ -122,7 +122,7 @@ def fit(
             bar.close()
     if not interrupted:
         saved.save(journal)
-    result = report(model, source, journal, interrupted)
+    result = report(model, source, journal, plan, prior, interrupted)
     announce(result, method, source, throw)
     return result
 

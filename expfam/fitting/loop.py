@@ -29,6 +29,7 @@ RUNNING = -1
 _WORTHWHILE = 2.0
 
 
+@final
 class Rules(NamedTuple):
     """When to stop, as numbers that compiled programs do not depend on.
 
@@ -60,6 +61,7 @@ class Run(eqx.Module):
     taken: Int[Array, "*slots"]
 
 
+@final
 class Progress(NamedTuple):
     """What steps give: the run, the objectives looked at, one row a step, and the coordinates."""
 

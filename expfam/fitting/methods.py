@@ -16,6 +16,7 @@ from .averages import Averages
 from .settings import check_tolerance, whole
 
 
+@final
 class Plan(NamedTuple):
     """How long a method goes on, and what it reads for a step.
 

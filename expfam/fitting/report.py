@@ -2,6 +2,7 @@
 
 import warnings
 from collections import Counter
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +12,7 @@ from ..families.base import AbstractExponentialFamily
 from ..geometry.points import Natural
 from .diagnosis import diagnose
 from .loop import CODES, RUNNING, Journal
-from .methods import AbstractMethod
+from .methods import AbstractMethod, Plan
 from .result import ConvergenceWarning, Fit, FitError, Status
 from .sources import AbstractSource
 from .standardize import change_frame
@@ -19,10 +20,23 @@ from .standardize import change_frame
 _SOUND = (Status.STEPS_TAKEN, Status.CONVERGED, Status.INTERRUPTED)
 
 
+# Nats a row by which the parameters that are returned may miss what a fit reports; more is no
+# rounding: variances have shrunk to that of the data.
+_LARGEST_GAP = 0.1
+
+
 def report(
-    model: AbstractExponentialFamily, source: AbstractSource, journal: Journal, interrupted: bool
+    model: AbstractExponentialFamily,
+    source: AbstractSource,
+    journal: Journal,
+    plan: Plan,
+    prior: Any,
+    interrupted: bool,
 ) -> Fit:
-    """The result of a fit, from its journal."""
+    """The result of a fit, from its journal.
+
+    What is reported is compared with the density of the parameters that are returned.
+    """
     left = Status.INTERRUPTED if interrupted else Status.STEPS_TAKEN
     statuses = tuple(left if code == RUNNING else CODES[code] for code in journal.codes)
     dtype = journal.remaining.dtype
@@ -32,9 +46,21 @@ def report(
     ranked = np.where(np.isnan(finals), -np.inf, finals)
     best = int(np.argmax(np.where(sound, ranked, -np.inf) if sound.any() else ranked))
     coords = jax.tree.map(lambda leaf: jnp.asarray(leaf[best]), journal.ends)
+    params = Natural(change_frame(source.inner, model, coords))
+    trace = np.array(journal.traces[best] or [np.nan], dtype)
+    value = source.density(model, params.coords, prior)
+    if (
+        value is not None
+        and statuses[best] in _SOUND
+        and not abs(value - trace[-1]) <= _LARGEST_GAP
+    ):
+        if source.precise:
+            statuses = (*statuses[:best], Status.DEGENERATE, *statuses[best + 1 :])
+        else:
+            trace[-1] = value
     return Fit(
-        params=Natural(change_frame(source.inner, model, coords)),
-        log_likelihoods=jnp.asarray(journal.traces[best] or [jnp.nan], dtype),
+        params=params,
+        log_likelihoods=jnp.asarray(trace),
         steps=int(journal.taken[best]),
         converged=statuses[best] is Status.CONVERGED,
         status=statuses[best],
@@ -64,6 +90,12 @@ def announce(result: Fit, method: AbstractMethod, source: AbstractSource, throw:
             f"fit took all {result.steps} steps, and further ones would gain about "
             f"{result.remaining_gain:.2g} nats a row; the tolerance is {tolerance:.2g}. Allow more "
             "steps, or a larger tolerance, or EM(acceleration=8)."
+        )
+    first, last = result.log_likelihoods[0], result.log_likelihoods[-1]
+    if result.status in _SOUND and method.plan.batch_size is None and last < first - _LARGEST_GAP:
+        _warn(
+            f"fit ended at {last:.4g} nats a row, below the {first:.4g} of its start. Give smaller "
+            "steps, e.g. a smaller learning rate."
         )
     counts = Counter(result.restart_statuses)
     lost = [status for status in counts if status not in _SOUND]

@@ -52,6 +52,20 @@ class Fit(eqx.Module):
     restart_statuses: tuple[Status, ...]
     model: AbstractExponentialFamily
 
+    def __repr__(self) -> str:
+        """What a person wants to know, in a few lines."""
+        name = f"{type(self.model).__name__}, {self.model.dim} parameters"
+        lines = [
+            f"Fit of {name}: {self.status.name} after {self.steps} steps",
+            f"  log-likelihood {self.log_likelihood:.6g} nats a row",
+        ]
+        if self.remaining_gain < float("inf"):
+            lines.append(f"  left to gain   {self.remaining_gain:.2g} nats a row")
+        if len(self.restart_statuses) > 1:
+            finals = ", ".join(f"{value:.6g}" for value in self.restart_log_likelihoods.tolist())
+            lines.append(f"  restarts       {finals}")
+        return "\n".join(lines)
+
     @property
     def log_likelihood(self) -> float:
         """The last value of `log_likelihoods`."""

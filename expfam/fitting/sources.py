@@ -64,6 +64,7 @@ class AbstractSource(eqx.Module):
         parts: their weights.
         sample: rows as they came, of blocks the first.
         marks: what tells the rows from others.
+        precise: whether parameters in raw units hold the digits of a fit.
     """
 
     inner: eqx.AbstractVar[Any]
@@ -72,6 +73,12 @@ class AbstractSource(eqx.Module):
     parts: eqx.AbstractVar[Any]
     sample: eqx.AbstractVar[Any]
     marks: eqx.AbstractVar[Any]
+
+    precise: eqx.AbstractVar[bool]
+
+    @abstractmethod
+    def density(self, model: Any, coords: Any, prior: Any) -> float | None:
+        """The objective at coordinates of the model as it was given; `None` where that is dear."""
 
     @abstractmethod
     def width(self, restarts: int) -> int:
@@ -96,7 +103,8 @@ class Memory(AbstractSource):
     """Rows in memory: the steps of all restarts are one compiled loop.
 
     Attributes:
-        inner, near, few, parts, sample, marks: see above.
+        inner, near, few, parts, sample, marks, precise: see above.
+        rows: all rows.
         weights: of all rows; `None`: equal.
     """
 
@@ -106,7 +114,13 @@ class Memory(AbstractSource):
     parts: Any
     sample: Any
     marks: Any
+    precise: bool
+    rows: Any
     weights: Any
+
+    def density(self, model: Any, coords: Any, prior: Any) -> float:
+        """One pass through the rows."""
+        return float(_density(model, coords, self.rows, self.weights, prior))
 
     def width(self, restarts: int) -> int:
         """A power of two: few programs, and enough to keep the processor busy."""
@@ -124,7 +138,7 @@ class Memory(AbstractSource):
     def steps(self, task: Task) -> Iterator[Progress]:
         """A chunk at a time."""
         plan, journal = task.method.plan, task.journal
-        data = (self.sample, self.weights) if plan.batch_size else (self.few, self.parts)
+        data = (self.rows, self.weights) if plan.batch_size else (self.few, self.parts)
         data = self.moving(plan), task.method, *data, task.prior, task.key, task.rules
         most = CHUNK if task.saved.path is None else min(CHUNK, task.saved.every)
         while True:
@@ -136,7 +150,7 @@ class Stream(AbstractSource):
     """Blocks of rows: a step after all of them, or after each.
 
     Attributes:
-        inner, near, few, parts, sample, marks: see above.
+        inner, near, few, parts, sample, marks, precise: see above.
         read: begins to read the blocks.
     """
 
@@ -146,7 +160,11 @@ class Stream(AbstractSource):
     parts: Any
     sample: Any
     marks: Any
+    precise: bool
     read: Callable[[], Iterator[Any]]
+
+    def density(self, model: Any, coords: Any, prior: Any) -> None:
+        """Blocks may not be there any more."""
 
     def width(self, restarts: int) -> int:
         """All, which see the same blocks."""
@@ -203,15 +221,15 @@ def in_memory(model: AbstractExponentialFamily, xs: Any, weights: Any) -> Memory
     Raises:
         TypeError, ValueError: rows or weights that cannot be fitted.
     """
-    rows, n = check_observations(model, xs, "fit")
-    require_seen(rows, "fit")
-    weights = check_weights(weights, n, float, "fit")
-    warn_of_offset(model, rows, weights)
+    sample, n = check_observations(model, xs, "fit")
+    require_seen(sample, "fit")
+    rows, weights = sample, check_weights(weights, n, float, "fit")
+    precise = not warn_of_offset(model, rows, weights)
     rows, weights = by_pattern(rows, weights) if has_gaps(rows) else padded(rows, weights)
     # The steps are done about the mean of the data, where statistics lose no digits.
     inner = in_frame_of(model, rows, weights, scaled=False)
     near, few, parts = _compress(inner, rows, weights)
-    return Memory(inner, near, few, parts, rows, (rows, weights), weights)
+    return Memory(inner, near, few, parts, sample, (rows, weights), precise, rows, weights)
 
 
 def in_blocks(model: AbstractExponentialFamily, xs: Any, weights: Any, plan: Plan) -> Stream:
@@ -237,7 +255,12 @@ def in_blocks(model: AbstractExponentialFamily, xs: Any, weights: Any, plan: Pla
     def again() -> Iterator[Any]:
         return begun.pop() if begun else read()
 
-    return Stream(inner, near, few, parts, sample, marks, again)
+    return Stream(inner, near, few, parts, sample, marks, True, again)
+
+
+@jax.jit
+def _density(model: Any, coords: Any, xs: Any, weights: Array | None, prior: Any) -> Array:
+    return model._objective(coords, xs, weights, prior, compiled.total_weight(xs, weights))
 
 
 @jax.jit
