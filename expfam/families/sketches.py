@@ -16,7 +16,7 @@ from jaxtyping import Array, Key
 
 from ..geometry.table import Kind, Seeds, Table
 from .compiled import dtype_of
-from .observations import fill
+from .observations import fill, split_labels
 
 # Rows that are looked at.
 _ROWS = 1 << 14
@@ -53,11 +53,14 @@ def sketches(
     features = _features(family, key, xs)
     weights = jnp.ones(features.shape[0], dtype) if weights is None else weights
     eps = float(jnp.finfo(dtype).eps)
+    _, labels = split_labels(xs)
+    known = isinstance(labels, np.ndarray | Array) and not isinstance(labels, Tracer)
+    names = _fetched(jnp.asarray(labels)) if known else None
 
     def on_host(words: Any, features: Any, weights: Any) -> Any:
         rows, parts = (np.asarray(a, np.float64) for a in (features, weights))
         seeds = np.random.SeedSequence(np.asarray(words).ravel().tolist()).spawn(len(kinds))
-        table = Table(rows, parts, eps)
+        table = Table(rows, parts, eps, labels=names)
         found = [
             family._sketch(np.random.default_rng(seed), table, kind)
             for seed, kind in zip(seeds, kinds, strict=True)

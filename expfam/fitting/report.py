@@ -48,12 +48,9 @@ def report(
     coords = jax.tree.map(lambda leaf: jnp.asarray(leaf[best]), journal.ends)
     params = Natural(change_frame(source.inner, model, coords))
     trace = np.array(journal.traces[best] or [np.nan], dtype)
-    value = source.density(model, params.coords, prior)
-    if (
-        value is not None
-        and statuses[best] in _SOUND
-        and not abs(value - trace[-1]) <= _LARGEST_GAP
-    ):
+    comparable = statuses[best] in _SOUND and plan.batch_size is None
+    value = source.density(model, params.coords, prior) if comparable else None
+    if value is not None and not abs(value - trace[-1]) <= _LARGEST_GAP:
         if source.precise:
             statuses = (*statuses[:best], Status.DEGENERATE, *statuses[best + 1 :])
         else:

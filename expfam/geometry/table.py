@@ -77,12 +77,15 @@ class Table:
         weights: shape `(n,)`, not negative.
         eps: relative rounding of the rows.
         units: factors that bring columns to the units in which distances count as they are.
+        labels: number of the cluster that a row belongs to, −1 where it is not known; `None`: of no
+            row.
     """
 
     rows: np.ndarray
     weights: np.ndarray
     eps: float
     units: np.ndarray | float = 1.0
+    labels: np.ndarray | None = None
     _found: dict[Any, Any] = field(default_factory=dict, init=False, repr=False)
 
     @cached_property
@@ -110,7 +113,7 @@ class Table:
         return np.where(self.varies, deviations, 1.0)
 
     def reweighted(self, weights: np.ndarray) -> "Table":
-        """The same rows with other weights."""
+        """The same rows with other weights, and without labels."""
         return Table(self.rows, weights, self.eps, self.units)
 
     def _unit(self, scaled: bool) -> np.ndarray:
@@ -157,7 +160,7 @@ class Table:
     def scores(self, components: Components) -> "Table":
         """Scores of principal components, of variance one, in whose units the first counts most."""
         scores = (self.rows - self.mean) @ components.directions
-        return Table(scores, self.weights, self.eps, components.roots)
+        return Table(scores, self.weights, self.eps, components.roots, self.labels)
 
     # ---------------------------------------------------------------- clusters
 
@@ -185,7 +188,22 @@ class Table:
         if kind.seeds is Seeds.DIRECTIONS:
             centers = centers / np.sqrt(-2 * offsets)[:, None]
             offsets = np.zeros(count)
-        return Clusters(self.mean, centers @ whitening.T / unit, offsets)
+        return self._matched(Clusters(self.mean, centers @ whitening.T / unit, offsets))
+
+    def _matched(self, clusters: Clusters) -> Clusters:
+        # In the order of the labels: the pair of a label and a cluster that share most weight
+        # first.
+        if self.labels is None:
+            return clusters
+        count = len(clusters.offsets)
+        known = self.labels == np.arange(count)[:, None]
+        shared = (known * self.shares) @ self.members(clusters).T
+        order = np.zeros(count, int)
+        for _ in range(count):
+            label, own = np.unravel_index(np.argmax(shared), shared.shape)
+            order[label] = own
+            shared[label], shared[:, own] = -1, -1
+        return Clusters(clusters.mean, clusters.directions[order], clusters.offsets[order])
 
     def members(self, clusters: Clusters) -> np.ndarray:
         """Which rows are in which cluster, shape `(K, n)`."""
