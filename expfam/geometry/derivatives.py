@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
-from jaxtyping import Array
+from jaxtyping import Array, Float
 
 
 def derivative_along(
@@ -36,6 +36,34 @@ def derivative_along(
 
     at = [leaves[i] for i in moving]
     return jax.jvp(restricted, at, [directions[i] for i in moving])[1]
+
+
+def sum_of_moves(
+    slopes: tuple[Array, ...], tangents: tuple[Any, ...], value: Array
+) -> Float[Array, "..."]:
+    """Σ slope · tangent over the arguments that move, in a rule with `symbolic_zeros=True`.
+
+    An argument that does not move, a count of zero, say, may have an infinite slope.
+
+    Args:
+        slopes: the derivative in every argument.
+        tangents: arrays, or a `SymbolicZero` for every argument that does not move.
+        value: of the function, where none moves.
+    """
+    moving = [
+        slope * tangent
+        for slope, tangent in zip(slopes, tangents, strict=True)
+        if not isinstance(tangent, SymbolicZero)
+    ]
+    return sum(moving, start=jnp.zeros_like(value))
+
+
+def not_negative(value: Array) -> Array:
+    """max(v, 0) of a v that is negative by rounding alone, with the derivatives of v.
+
+    At a tie with 0, where divergences have their minimum, `maximum` has half of them.
+    """
+    return differentiated_as(jnp.maximum(value, 0), value)
 
 
 @jax.custom_jvp

@@ -8,6 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from .derivatives import not_negative
+
 Vector = Float[Array, " dim"]
 Potential = Callable[[Vector], Float[Array, ""]]
 
@@ -67,7 +69,7 @@ def bregman_divergence(
     noise = jnp.finfo(value.dtype).eps * rounding
     smooth = jnp.max(bends[-2:]) <= _LARGEST_LAYER * jnp.max(bends[:-2])
     near = smooth & (tail**2 <= noise * jnp.maximum(integral, noise))
-    return jnp.maximum(jnp.where(near, integral, difference), 0)
+    return not_negative(jnp.where(near, integral, difference))
 
 
 def _gauss(n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -254,4 +254,4 @@ def _log_sinh(x: Array) -> Array:
 
 
 def _log_cosh(x: Array) -> Array:
-    return jnp.abs(x) + jnp.log1p(jnp.exp(-2 * jnp.abs(x))) - _LOG_2
+    return jnp.logaddexp(x, -x) - _LOG_2

@@ -89,10 +89,7 @@ class VonMises(AbstractObservedFamily[Array]):
         return jnp.dot(coords, _point(x)) - jnp.asarray(math.log(2 * math.pi), coords.dtype)
 
     def _log_density(self, coords: Array, x: Array) -> Array:
-        # κ cos(x − μ) − κ = −2κ sin²((x − μ)/2)
-        half = jnp.sin((x - _angle(coords)) / 2)
-        kappa = jnp.hypot(coords[0], coords[1])
-        return -2 * kappa * half * half - sphere.log_peak(2, coords)
+        return sphere.log_density(2, coords, _point(x))
 
     def _maximize(self, means: Array, start: Array | None) -> Array:
         return sphere.invert_mean(2, means)

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key
 
 from ...geometry.checks import require, whole
+from ...geometry.derivatives import differentiated_as
 from ...geometry.duality import bregman_divergence
 from ...geometry.points import Natural
 from ...geometry.roots import solve_decreasing
@@ -111,10 +112,7 @@ class VonMisesFisher(AbstractObservedFamily[Array]):
         return jnp.dot(coords, x) - jnp.asarray(log_area(self.size), coords.dtype)
 
     def _log_density(self, coords: Array, x: Array) -> Array:
-        # κ μᵀx − ψ = −κ|x − μ|²/2 + (κ − ψ) for unit vectors
-        direction, kappa = _polar(coords)
-        gap = jnp.where(kappa > 0, x - direction, 0)
-        return -0.5 * kappa * jnp.dot(gap, gap) - log_peak(self.size, coords)
+        return log_density(self.size, coords, x)
 
     def _maximize(self, means: Array, start: Array | None) -> Array:
         return invert_mean(self.size, means)
@@ -191,31 +189,78 @@ def _mean_jvp(size: int, primals: tuple, tangents: tuple) -> tuple[Array, Array]
     return theta * functions.ratio, functions.ratio * across + functions.slope * along * axis
 
 
+# Length and direction of θ have no derivatives at the origin, so what is computed from them has
+# rules of its own.
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(0,))
 def entropy(size: int, theta: Array) -> Array:
     """−E log p(x)."""
     surplus = bessel(size / 2 - 1, jnp.dot(theta, theta)).surplus
     return surplus + jnp.asarray(log_area(size), theta.dtype)
 
 
-def log_peak(size: int, theta: Array) -> Array:
-    """Minus the log-density at the mean direction."""
+@entropy.defjvp
+def _entropy_jvp(size: int, primals: tuple, tangents: tuple) -> tuple[Array, Array]:
+    # −θᵀdη, and only the change along θ counts
+    (theta,), (change,) = primals, tangents
+    slope = bessel(size / 2 - 1, jnp.dot(theta, theta)).slope
+    return entropy(size, theta), -slope * jnp.dot(theta, change)
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(0,))
+def log_density(size: int, theta: Float[Array, " d"], x: Float[Array, " d"]) -> Float[Array, ""]:
+    """log p(x) of a unit vector, θᵀx − ψ − log area."""
+    # κ μᵀx − ψ = −κ|x − μ|²/2 + (κ − ψ) for unit vectors
+    axis, kappa = _polar(theta)
+    gap = x - axis
     functions = bessel(size / 2 - 1, jnp.dot(theta, theta))
-    return functions.surplus - functions.deficit + jnp.asarray(log_area(size), theta.dtype)
+    peak = functions.surplus - functions.deficit + jnp.asarray(log_area(size), theta.dtype)
+    return -0.5 * kappa * jnp.dot(gap, gap) - peak
 
 
+@log_density.defjvp
+def _log_density_jvp(size: int, primals: tuple, tangents: tuple) -> tuple[Array, Array]:
+    # x − η across μ is that of x − μ, and along μ it is (1 − A) − |x − μ|²/2, of small terms.
+    (theta, x), (change, move) = primals, tangents
+    axis, kappa = _polar(theta)
+    gap = x - axis
+    along = _distance(size, kappa) - 0.5 * jnp.dot(gap, gap) - jnp.dot(gap, axis)
+    score = differentiated_as(gap + along * axis, x - _mean(size, theta))
+    return log_density(size, theta, x), jnp.dot(score, change) + jnp.dot(theta, move)
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(0,))
 def divergence(size: int, own: Float[Array, " d"], other: Float[Array, " d"]) -> Float[Array, ""]:
     """KL: that of the concentrations at one direction, and κ' A(κ) |μ' − μ|²/2."""
-    # Steps of length and of direction are made from the step of θ, where it is short.
+    longer, turn = _longer_and_turn(own, other)
+    kappa, kappa_ = _polar(own)[1], _polar(other)[1]
+    mean = kappa * bessel(size / 2 - 1, kappa * kappa).ratio
+    along = bregman_divergence(partial(_log_decline, size), kappa_, kappa, longer)
+    return along + 0.5 * kappa_ * mean * jnp.dot(turn, turn)
+
+
+@divergence.defjvp
+def _divergence_jvp(size: int, primals: tuple, tangents: tuple) -> tuple[Array, Array]:
+    # (η' − η)ᵀdθ' − (θ' − θ)ᵀdη, where η' − η = (A' − A)μ' + A(μ' − μ)
+    (own, other), (change, change_) = primals, tangents
+    moved = jax.jvp(partial(_mean, size), (own,), (change,))[1]
+    _, turn = _longer_and_turn(own, other)
+    (_, kappa), (axis_, kappa_) = _polar(own), _polar(other)
+    distance = _distance(size, kappa)
+    close = (distance - _distance(size, kappa_)) * axis_ + (1 - distance) * turn
+    gap = differentiated_as(close, _mean(size, other) - _mean(size, own))
+    return divergence(size, own, other), jnp.dot(gap, change_) - jnp.dot(other - own, moved)
+
+
+def _longer_and_turn(own: Array, other: Array) -> tuple[Array, Array]:
+    # κ' − κ and μ' − μ, made from the step of θ where it is short.
     (axis, kappa), (axis_, kappa_) = _polar(own), _polar(other)
     step, total = other - own, kappa + kappa_
     longer = jnp.dot(step, own + other) / jnp.where(total > 0, total, 1)
     near = jnp.dot(step, step) < 0.25 * kappa * kappa
     close = (step - axis * longer) / jnp.where(near, kappa_, 1)
-    turn = jnp.where(near, close, axis_ - axis)
-    mean = kappa * bessel(size / 2 - 1, kappa * kappa).ratio
-
-    along = bregman_divergence(partial(_log_decline, size), kappa_, kappa, longer)
-    return along + 0.5 * kappa_ * mean * jnp.dot(turn, turn)
+    return longer, jnp.where(near, close, axis_ - axis)
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))

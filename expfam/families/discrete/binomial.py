@@ -111,7 +111,7 @@ class Binomial(AbstractObservedFamily[Array]):
     def _expect(self, coords: Array, function: Callable[[Array], Array]) -> Array:
         # E[f(X)]. Where p > ½, failures are summed over in place of successes, so that the mean is
         # at most n/2 and the end of the range far off.
-        theta, n = -jnp.abs(coords), self.n_trials
+        theta, n = jnp.where(coords > 0, -coords, coords), self.n_trials
         mean = n * sigmoid(theta)
         width = 12 * jnp.sqrt(mean * sigmoid(-theta)) + 40
         rule = count_rule(mean - width, jnp.minimum(mean + width, n))

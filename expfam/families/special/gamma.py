@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from ...geometry.derivatives import sum_of_moves
 from .constants import EULER, LOG_2_PI
 
 _STEPS = 10
@@ -130,9 +131,9 @@ def trigamma_rest(x: Array) -> Array:
 
 def factorial_remainder(x: Array) -> Array:
     """log Γ(x + 1) − (x log x − x) for x ≥ 0: what Stirling's main term leaves over."""
-    large = jnp.maximum(x, _STEPS)
+    large = jnp.where(x < _STEPS, _STEPS, x)
     series = LOG_2_PI / 2 + 0.5 * jnp.log(large) + _stirling(large)
-    low = jnp.minimum(x, _STEPS)
+    low = jnp.where(x < _STEPS, x, _STEPS)
     safe = jnp.where(low > 0, low, 1)
     direct = log_gamma(low + 1) - jnp.where(low > 0, low * jnp.log(safe) - low, 0)
     return jnp.where(x < _STEPS, direct, series)
@@ -161,11 +162,14 @@ def deviance(x: Array, mean: Array) -> Array:
     return _deviance(x, mean, x - mean)
 
 
-@deviance.defjvp
 def _deviance_jvp(primals: tuple, tangents: tuple) -> tuple[Array, Array]:
     x, mean = primals
-    slope = jnp.log(x / mean) * tangents[0] + (mean - x) / mean * tangents[1]
-    return deviance(x, mean), slope
+    value = deviance(x, mean)
+    fall = jnp.where(x > 0, (mean - x) / mean, 1)
+    return value, sum_of_moves((jnp.log(x / mean), fall), tangents, value)
+
+
+deviance.defjvp(_deviance_jvp, symbolic_zeros=True)
 
 
 @jax.custom_jvp
@@ -184,12 +188,12 @@ def _deviance_from_gap_jvp(primals: tuple, tangents: tuple) -> tuple[Array, Arra
 def _deviance(x: Array, mean: Array, gap: Array) -> Array:
     # With v = (x − m)/(x + m), log(x/m) = 2 artanh v (Loader 2000): of x ≈ m remains
     # (x − m) v + 2 x Σ_j v^(2j+1)/(2j + 1), j ≥ 1.
-    v = gap / (x + mean)
+    v = gap / jnp.where(x + mean > 0, x + mean, 1)
     near = jnp.abs(v) < 0.1
     small = jnp.where(near, v, 0)
     odd = 1 / (2 * np.arange(1, 10) + 1)
     series = gap * small + 2 * x * small**3 * _polynomial(odd, small * small)
-    ratio = jnp.where(x > 0, x, mean) / mean
+    ratio = jnp.where(x > 0, x / mean, 1)
     return jnp.where(near, series, x * jnp.log(ratio) - gap)
 
 
@@ -291,12 +295,12 @@ def trigamma_defect(x: Array) -> Array:
 def scaled_exp1(z: Array) -> Array:
     """e^z E₁(z) of the exponential integral, for z > 0."""
     # 1. The power series below 1.5 (Abramowitz & Stegun 5.1.11).
-    low = jnp.minimum(z, 1.5)
+    low = jnp.where(z < 1.5, z, 1.5)
     k = np.arange(1, 31)
     terms = -((-1.0) ** k) / (k * np.cumprod(k.astype(float)))
     series = low * _polynomial(terms, low) - EULER - jnp.log(low)
     # 2. The continued fraction 1/(z + 1 − 1/(z + 3 − 4/(z + 5 − …))) above.
-    high = jnp.maximum(z, 1.5)
+    high = jnp.where(z < 1.5, 1.5, z)
     tail = high + 121
     for n in range(60, 0, -1):
         tail = high + (2 * n - 1) - n * n / tail

@@ -60,11 +60,22 @@ def _odds_jvp(primals: tuple, tangents: tuple) -> tuple[Array, Array]:
     return value, value * (1 + value) * tangents[0]
 
 
+@jax.custom_jvp
 def surprisals(logits: Array) -> Array:
     """−log p_k for p ∝ exp(logits), with all digits also where one of them is close to 0."""
     top, largest = _top(logits), jnp.max(logits)
     others = jnp.sum(jnp.where(top, 0, jnp.exp(logits - largest)))
     return (largest - logits) + jnp.log1p(others)
+
+
+@surprisals.defjvp
+def _surprisals_jvp(primals: tuple, tangents: tuple) -> tuple[Array, Array]:
+    # Σ_j p_j d_j − d_k, with changes d relative to that of the largest logit.
+    (logits,), (change,) = primals, tangents
+    top = _top(logits)
+    apart = change - jnp.sum(jnp.where(top, change, 0))
+    others = jnp.dot(jnp.where(top, 0, softmax(logits)), apart)
+    return surprisals(logits), others - apart
 
 
 @jax.custom_jvp
@@ -110,7 +121,8 @@ def divergence(own: Array, other: Array) -> Array:
     total = jnp.where(frequent, jnp.log1p(jnp.sum(rises)), logsumexp(change - known))
     logs = change - total
     p, q = jnp.exp(-known), jnp.exp(logs - known)
-    gap = jnp.where(logs < 0, -p * jnp.expm1(jnp.minimum(logs, 0)), q * jnp.expm1(-jnp.abs(logs)))
+    low, high = jnp.where(logs < 0, logs, 0), jnp.where(logs < 0, 0, logs)
+    gap = jnp.where(logs < 0, -p * jnp.expm1(low), q * jnp.expm1(-high))
     near = jnp.abs(logs) < 0.5
     close = deviance_from_gap(jnp.where(near, gap, 0), jnp.where(near & (q > 0), q, 1))
     return jnp.sum(jnp.where(near, close, -p * logs - gap))
