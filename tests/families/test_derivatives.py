@@ -192,3 +192,15 @@ def test_counts_at_an_end_have_finite_scores(family, theta, x, score):
     np.testing.assert_allclose(found, score, rtol=EXACT)
     slope = gradient(lambda c: family.entropy(ef.Natural(c)), theta)
     assert np.all(np.isfinite(slope))
+
+
+def test_information_of_coupled_variables_is_the_covariance_of_their_statistic():
+    family = ef.Boltzmann(3, [(0, 1), (1, 2)])
+    theta = 0.1 * jnp.arange(5.0)
+    states = np.array(np.meshgrid([0, 1], [0, 1], [0, 1])).reshape(3, -1).T
+    rows = np.column_stack([states, states[:, 0] * states[:, 1], states[:, 1] * states[:, 2]])
+    shares = np.exp(rows @ np.asarray(theta))
+    shares = shares / np.sum(shares)
+    gaps = rows - shares @ rows
+    found = family.fisher_information(family.unflatten(theta, ef.Natural))
+    np.testing.assert_allclose(found, gaps.T * shares @ gaps, rtol=EXACT, atol=EXACT)

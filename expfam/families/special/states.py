@@ -14,7 +14,6 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from .elimination import Plan
-from .logistic import softplus
 
 
 @final
@@ -54,7 +53,7 @@ def conditionals(
         i, parent, places, field = row
         own = jnp.reshape(tables[i], (-1, 2))
         odds = own[:, 1] - own[:, 0] + field
-        message = own[:, 0] + softplus(odds)
+        message = own[:, 0] + _softplus(odds)
         tables = tables.at[parent].add((message - message[0])[numbers @ places])
         return (tables, constant + message[0]), odds
 
@@ -86,7 +85,7 @@ def _normalize_jvp(primals: Any, tangents: Any) -> tuple[Any, Any]:
 def log_probability(plan: Plan, given: Conditionals, x: Array) -> Float[Array, ""]:
     """log p(x), a sum of terms that are not positive."""
     odds = jnp.take_along_axis(given.log_odds, _number(_padded(x)[plan.neighbors])[:, None], axis=1)
-    terms = softplus(jnp.where(x[plan.nodes] > 0, -odds[:, 0], odds[:, 0]))
+    terms = _softplus(jnp.where(x[plan.nodes] > 0, -odds[:, 0], odds[:, 0]))
     return given.root[_number(x[plan.root])] - jnp.sum(terms)
 
 
@@ -99,7 +98,7 @@ def entropy(plan: Plan, given: Conditionals) -> Float[Array, ""]:
         i, parent, places, odds = row
         own = jnp.reshape(tables[i], (-1, 2))
         one, zero = jax.nn.sigmoid(odds), jax.nn.sigmoid(-odds)
-        value = one * (softplus(-odds) + own[:, 1]) + zero * (softplus(odds) + own[:, 0])
+        value = one * (_softplus(-odds) + own[:, 1]) + zero * (_softplus(odds) + own[:, 0])
         return tables.at[parent].add(value[numbers @ places]), None
 
     count = len(plan.nodes)
@@ -126,6 +125,13 @@ def draw(plan: Plan, given: Conditionals, noise: Float[Array, " n"]) -> Array:
     rows = plan.nodes, plan.neighbors, given.log_odds, noise[width:]
     x, _ = jax.lax.scan(step, x, rows, reverse=True)
     return x[:-1]
+
+
+def _softplus(x: Array) -> Array:
+    # log(1 + eˣ) without a rule of its own: from a `scan`, JAX 0.10.2 loses derivatives of such
+    # rules in forward over reverse mode, which Hessians are taken in.
+    below, above = jnp.where(x > 0, -x, x), jnp.where(x > 0, x, 0)
+    return above + jnp.log1p(jnp.exp(below))
 
 
 def _bits(width: int, dtype: Any) -> Array:
