@@ -12,7 +12,7 @@ from ...geometry.points import Natural
 from ...geometry.spaces import Euclidean
 from ..cells import Whole
 from ..conjugacy.integrals import Directions
-from ..observed import AbstractObservedFamily, estimate_from_average
+from ..observed import AbstractObservedFamily
 from ..support import Support
 from . import von_mises_fisher as sphere
 
@@ -92,10 +92,14 @@ class VonMises(AbstractObservedFamily[Array]):
         return sphere.log_density(2, coords, _point(x))
 
     def _maximize(self, means: Array, start: Array | None) -> Array:
-        return sphere.invert_mean(2, means)
+        return sphere.invert_mean(2, means, start)
 
     def _estimate(self, xs: Array, shares: Array) -> Array:
-        return estimate_from_average(self, xs, shares)
+        parts = shares.astype(xs.dtype)
+        angle = _angle(parts @ jax.vmap(_point)(xs))
+        center, turns = _point(angle), xs - angle
+        across = parts @ jnp.sin(turns) * jnp.stack([-center[1], center[0]])
+        return sphere.estimate(2, center, across, 2 * parts @ jnp.sin(turns / 2) ** 2)
 
     def _entropy(self, coords: Array) -> Array:
         return sphere.entropy(2, coords)

@@ -17,8 +17,9 @@ from ...geometry.roots import solve_decreasing
 from ...geometry.spaces import Euclidean
 from ..cells import Whole, mean_statistic
 from ..conjugacy.integrals import Directions
-from ..observed import AbstractObservedFamily, estimate_from_average
+from ..observed import AbstractObservedFamily
 from ..special.bessel import bessel
+from ..special.gaps import gap_beyond, gap_of_step
 from ..support import Support
 
 # Rounds of the sampler; each ends with a probability of more than ½.
@@ -115,10 +116,23 @@ class VonMisesFisher(AbstractObservedFamily[Array]):
         return log_density(self.size, coords, x)
 
     def _maximize(self, means: Array, start: Array | None) -> Array:
-        return invert_mean(self.size, means)
+        return invert_mean(self.size, means, start)
 
     def _estimate(self, xs: Array, shares: Array) -> Array:
-        return estimate_from_average(self, xs, shares)
+        # About a center c near the mean direction, x/|x| is sin a across it and 1 − cos a below it.
+        parts = shares.astype(xs.dtype)
+        center, _ = _polar(parts @ xs)
+        steps = xs - center
+        across = steps - jnp.outer(steps @ center, center)
+        across = across - jnp.outer(across @ center, center)
+        along = xs @ center
+        squares = jnp.sum(across * across, axis=1)
+        lengths = jnp.sqrt(along * along + squares)
+        behind = 1 - along / lengths
+        front = squares / (lengths * (lengths + jnp.maximum(along, 0)))
+        depths = jnp.where(along > 0, front, behind)
+        sines = across / lengths[:, None]
+        return estimate(self.size, center, parts @ sines, parts @ depths)
 
     def _entropy(self, coords: Array) -> Array:
         return entropy(self.size, coords)
@@ -293,8 +307,36 @@ def log_area(size: int) -> float:
     return math.log(2) + size / 2 * math.log(math.pi) - math.lgamma(size / 2)
 
 
-def invert_mean(size: int, means: Float[Array, " d"]) -> Float[Array, " d"]:
-    """The θ with given E[x]: κ from A(κ) = |η|, inside the bounds of Hornik & Grün (eq. 12)."""
+def invert_mean(
+    size: int, means: Float[Array, " d"], start: Float[Array, " d"] | None = None
+) -> Float[Array, " d"]:
+    """The θ with given E[x]; as a step of a fit from `start` takes it, where that is given."""
+    rest = _defect(means)
+    if start is not None:
+        rest = gap_of_step(rest, _defect_of(size, start), jnp.ones_like(rest))
+    return from_defect(size, means, rest)
+
+
+def estimate(
+    size: int, center: Float[Array, " d"], across: Float[Array, " d"], depth: Float[Array, ""]
+) -> Float[Array, " d"]:
+    """The maximum of the likelihood of rows, from their average in parts.
+
+    Args:
+        size: dimension d.
+        center: a direction c close to the mean.
+        across: the average of what is across c.
+        depth: 1 − that of what is along c.
+    """
+    # 1 − ‖η‖²; rows that are equal up to rounding have no concentration
+    rest = depth * (2 - depth) - jnp.dot(across, across)
+    rest = gap_beyond(rest, 64 * jnp.finfo(rest.dtype).eps ** 2)
+    return from_defect(size, center * (1 - depth) + across, rest)
+
+
+def from_defect(size: int, means: Float[Array, " d"], rest: Float[Array, ""]) -> Float[Array, " d"]:
+    """The θ with given η = E[x] and 1 − |η|², which is known to more digits than η is."""
+    # κ is from A(κ) = |η|, inside the bounds of Hornik & Grün (eq. 12):
     # 1. G(κ; a, b) = κ/(a + √(κ² + b²)) is R at κ = R/(1 − R²) (a + √(a²R² + b²(1 − R²))), and
     #    G(v + ½, v + 3/2) ≤ A ≤ min(G(v, v + 2), G(v + ½, v + ½)) at v = d/2 − 1.
     # 2. Below a length of √ε/8, κ = d R to rounding.
@@ -303,7 +345,6 @@ def invert_mean(size: int, means: Float[Array, " d"]) -> Float[Array, " d"]:
     eps = jnp.finfo(means.dtype).eps
     square = jnp.maximum(jnp.dot(means, means), eps / 64)
     length = jnp.sqrt(square)
-    rest = _defect(means)
 
     def bound(a: float, b: float) -> Array:
         return jnp.log(length / rest * (a + jnp.sqrt(a * a * square + b * b * rest)))
@@ -336,6 +377,12 @@ def _defect(means: Array) -> Array:
     coarse = jnp.round(means * 2.0**bits) / 2.0**bits
     fine = means - coarse
     return (1 - jnp.sum(coarse * coarse)) - jnp.sum((coarse + means) * fine)
+
+
+def _defect_of(size: int, theta: Array) -> Array:
+    # 1 − A(κ)²
+    distance = _distance(size, _polar(theta)[1])
+    return distance * (2 - distance)
 
 
 def sample_depth(size: int, key: Key[Array, ""], kappa: Array) -> Array:

@@ -26,6 +26,7 @@ from ..conjugacy.integrals import ShapeMatrix
 from ..observed import AbstractObservedFamily, given_by_density
 from ..special.divergence import gamma_shapes, shape_gap, shape_remainders, wishart_divergence
 from ..special.gamma import deviance, digamma, factorial_remainder, log_gap
+from ..special.gaps import gap_beyond, gap_of_step
 from ..support import Support
 
 _LOG_PI = 1.1447298858494002
@@ -141,6 +142,9 @@ class Wishart(AbstractObservedFamily[WishartCoords]):
 
     def _maximize(self, means: WishartCoords, start: WishartCoords | None) -> WishartCoords:
         gap = log_determinant(cholesky(means.matrix)) - means.log_determinant
+        if start is not None:
+            present = shape_gap(self.size, start.log_determinant - (self.size - 1) / 2)
+            gap = gap_of_step(gap, present, self.size + jnp.abs(means.log_determinant))
         return from_gap(means.matrix, gap)
 
     def _estimate(self, xs: Array, shares: Array) -> WishartCoords:
@@ -157,7 +161,7 @@ class Wishart(AbstractObservedFamily[WishartCoords]):
         gap = parts @ (jnp.sum(deviance(jnp.ones_like(squares), squares), axis=1) + below)
         # Rows that are equal up to rounding have no degrees of freedom.
         rounding = jnp.finfo(xs.dtype).eps * jnp.linalg.norm(factor) * jnp.linalg.norm(inverse)
-        return from_gap(mean, jnp.where(gap > 64 * rounding**2, gap, jnp.nan))
+        return from_gap(mean, gap_beyond(gap, 64 * rounding**2))
 
     def _entropy(self, coords: WishartCoords) -> Array:
         # that of the standard density, and (d + 1)/2 E log |X| of the base measure

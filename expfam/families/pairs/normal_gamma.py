@@ -150,7 +150,8 @@ class NormalGamma(AbstractObservedFamily[NormalGammaCoords]):
         location = means.first / precision
         total = -2 * means.quadratic
         spread = total - location * means.first
-        gamma = _GAMMA._maximize(GammaCoords(precision, 2 * means.logarithm), None)
+        begin = None if start is None else _split(start)[1]
+        gamma = _GAMMA._maximize(GammaCoords(precision, 2 * means.logarithm), begin)
         return _join(location, _above(spread, 8 * jnp.finfo(total.dtype).eps * total), gamma)
 
     def _estimate(self, xs: tuple[Array, Array], shares: Array) -> NormalGammaCoords:

@@ -16,6 +16,7 @@ from ..conjugacy.integrals import Shape
 from ..observed import AbstractObservedFamily
 from ..special.divergence import gamma_divergence
 from ..special.gamma import deviance, factorial_remainder, log_gap
+from ..special.gaps import gap_beyond, gap_of_step
 from ..support import Support
 
 
@@ -113,7 +114,10 @@ class Gamma(AbstractObservedFamily[GammaCoords]):
         return jnp.log(k) - factorial_remainder(k) - spread - jnp.log(x)
 
     def _maximize(self, means: GammaCoords, start: GammaCoords | None) -> GammaCoords:
-        return from_gap(means.value, jnp.log(means.value) - means.logarithm)
+        gap = jnp.log(means.value) - means.logarithm
+        if start is not None:
+            gap = gap_of_step(gap, log_gap(start.logarithm), 1 + jnp.abs(means.logarithm))
+        return from_gap(means.value, gap)
 
     def _estimate(self, xs: Array, shares: Array) -> GammaCoords:
         # 1. The gap log m − Σ w log x is Σ w D(m, x)/m, with terms that are not negative …
@@ -123,8 +127,7 @@ class Gamma(AbstractObservedFamily[GammaCoords]):
         rest = parts @ (xs - mean) / mean
         gap = parts @ deviance(mean, xs) / mean - deviance(jnp.ones_like(rest), 1 + rest)
         # Rows that are equal up to rounding have no shape.
-        noise = 64 * jnp.finfo(xs.dtype).eps ** 2
-        return from_gap(mean, jnp.where(gap > noise, gap, jnp.nan))
+        return from_gap(mean, gap_beyond(gap, 64 * jnp.finfo(gap.dtype).eps ** 2))
 
     def _entropy(self, coords: GammaCoords) -> Array:
         # ψ − ⟨θ, η⟩ + E log x with gap = log k − digamma(k)

@@ -15,6 +15,7 @@ from ..conjugacy.integrals import PassageTimes
 from ..observed import AbstractObservedFamily
 from ..special.constants import LOG_2_PI
 from ..special.gamma import scaled_deviance, scaled_exp1
+from ..special.gaps import gap_beyond, gap_of_step
 from ..support import Support
 
 
@@ -114,7 +115,10 @@ class InverseGaussian(AbstractObservedFamily[InverseGaussianCoords]):
     def _maximize(
         self, means: InverseGaussianCoords, start: InverseGaussianCoords | None
     ) -> InverseGaussianCoords:
-        return _from_mean_shape(means.value, 1 / (means.reciprocal - 1 / means.value))
+        gap = means.reciprocal - 1 / means.value
+        if start is not None:
+            gap = gap_of_step(gap, 1 / _mean_shape(start)[1], means.reciprocal)
+        return _from_mean_shape(means.value, 1 / gap)
 
     def _estimate(self, xs: Array, shares: Array) -> InverseGaussianCoords:
         # 1/λ = Σ w (1/x − 1/m) = Σ w (x − m)²/(m² x), up to the rounding of the mean m
@@ -124,7 +128,7 @@ class InverseGaussian(AbstractObservedFamily[InverseGaussianCoords]):
         residuals = (xs - mean) / mean
         spread = parts @ (residuals * residuals / xs)
         noise = 64 * jnp.finfo(xs.dtype).eps ** 2 / mean
-        return _from_mean_shape(mean, 1 / jnp.where(spread > noise, spread, jnp.nan))
+        return _from_mean_shape(mean, 1 / gap_beyond(spread, noise))
 
     def _entropy(self, coords: InverseGaussianCoords) -> Array:
         # ½ − ½ log λ + ½ log 2π + 3/2 E log x

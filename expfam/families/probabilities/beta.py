@@ -11,7 +11,7 @@ from ...geometry.checks import require
 from ...geometry.points import Natural
 from ...geometry.spaces import Euclidean
 from ..cells import Whole
-from ..observed import AbstractObservedFamily, estimate_from_average
+from ..observed import AbstractObservedFamily
 from ..special.gamma import deviance, factorial_remainder
 from ..support import Support
 from . import dirichlet
@@ -108,10 +108,15 @@ class Beta(AbstractObservedFamily[BetaCoords]):
         return factorial_remainder(n) - jnp.log(n) + jnp.sum(terms) - logs
 
     def _maximize(self, means: BetaCoords, start: BetaCoords | None) -> BetaCoords:
-        return _unstack(dirichlet.invert_mean(_stack(means)))
+        begin = None if start is None else _stack(start)
+        return _unstack(dirichlet.invert_mean(_stack(means), begin))
 
     def _estimate(self, xs: Array, shares: Array) -> BetaCoords:
-        return estimate_from_average(self, xs, shares)
+        parts = shares.astype(xs.dtype)
+        center = parts @ xs
+        step = xs - center
+        pair, steps = jnp.stack([xs, 1 - xs], axis=1), jnp.stack([step, -step], axis=1)
+        return _unstack(dirichlet.estimate(jnp.stack([center, 1 - center]), pair, steps, parts))
 
     def _entropy(self, coords: BetaCoords) -> Array:
         return dirichlet.entropy(_stack(coords))

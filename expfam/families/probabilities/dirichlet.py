@@ -8,15 +8,16 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key
 
 from ...geometry.checks import require, whole
+from ...geometry.derivatives import differentiated_as
 from ...geometry.duality import bregman_divergence
 from ...geometry.points import Natural
 from ...geometry.roots import solve_decreasing
 from ...geometry.spaces import Euclidean
 from ..cells import Whole
-from ..observed import AbstractObservedFamily, estimate_from_average
+from ..observed import AbstractObservedFamily
 from ..special.gamma import (
     deviance,
-    digamma,
+    deviance_from_gap,
     digamma_rise,
     factorial_remainder,
     inverse_digamma,
@@ -28,9 +29,8 @@ from ..special.gamma import (
     trigamma_defect,
     trigamma_rest,
 )
+from ..special.gaps import gap_beyond, gap_of_step
 from ..support import Support
-
-_POLISH_STEPS = 24
 
 
 @final
@@ -113,10 +113,19 @@ class Dirichlet(AbstractObservedFamily[Array]):
         return factorial_remainder(n) - jnp.log(n) + jnp.sum(terms)
 
     def _maximize(self, means: Array, start: Array | None) -> Array:
-        return invert_mean(means)
+        return invert_mean(means, start)
 
     def _estimate(self, xs: Array, shares: Array) -> Array:
-        return estimate_from_average(self, xs, shares)
+        # Rows sum to one only up to rounding, which would count as much as what they differ by:
+        # with sums S of a center c near the rows and S (1 + t) of a row x, x/S(1 + t) − c/S is
+        # (x − c − ct)/S(1 + t), of exact differences.
+        parts = shares.astype(xs.dtype)
+        center = parts @ xs
+        total = jnp.sum(center)
+        steps = xs - center
+        off = jnp.sum(steps, axis=1, keepdims=True) / total
+        sums = total * (1 + off)
+        return estimate(center / total, xs / sums, (steps - center * off) / sums, parts)
 
     def _entropy(self, coords: Array) -> Array:
         return entropy(coords)
@@ -168,10 +177,7 @@ def _log_normalizer_jvp(primals: tuple, tangents: tuple) -> tuple[Array, Array]:
 @jax.custom_jvp
 def mean_of(alpha: Float[Array, " k"]) -> Float[Array, " k"]:
     """E log x_k = digamma(α_k) − digamma(α_k + what the others sum to)."""
-    zero = jnp.zeros((1,), alpha.dtype)
-    before = jnp.concatenate([zero, jnp.cumsum(alpha)[:-1]])
-    after = jnp.concatenate([jnp.cumsum(alpha[:0:-1])[::-1], zero])
-    return -digamma_rise(alpha, before + after)
+    return -digamma_rise(alpha, _others(alpha))
 
 
 @mean_of.defjvp
@@ -211,31 +217,120 @@ def divergence(own: Float[Array, " k"], other: Float[Array, " k"]) -> Float[Arra
     return jnp.sum(shares) + bregman_divergence(rest, other, own)
 
 
+def invert_mean(
+    means: Float[Array, " k"], start: Float[Array, " k"] | None = None
+) -> Float[Array, " k"]:
+    """The α with given E log x_k; as a step of a fit from `start` takes it, where that is given."""
+    # e^η, which sum to less than one, as shares and −log of their sum
+    largest = jnp.arange(means.shape[0]) == jnp.argmax(means)
+    top = jnp.sum(jnp.where(largest, means, 0))
+    log_shares = jax.nn.log_softmax(means)
+    gap = -top - jnp.log1p(jnp.sum(jnp.where(largest, 0, jnp.exp(means - top))))
+    scale = jnp.dot(jnp.exp(log_shares), jnp.abs(means))
+    if start is not None:
+        return from_gap(log_shares, gap_of_step(gap, _gap_of(start), scale))
+    # what is lost in rounding has the least gap that is not
+    noise = jnp.finfo(means.dtype).eps * scale
+    return from_gap(log_shares, jnp.where(gap > -4 * noise, jnp.maximum(gap, noise / 8), jnp.nan))
+
+
+def estimate(
+    center: Float[Array, " k"],
+    rows: Float[Array, "n k"],
+    steps: Float[Array, "n k"],
+    shares: Float[Array, " n"],
+) -> Float[Array, " k"]:
+    """The maximum of the likelihood of rows of probabilities.
+
+    Args:
+        center: a vector of probabilities close to the mean of the rows.
+        rows: vectors of probabilities.
+        steps: rows − center, to all of their digits where they are small.
+        shares: of the rows, that sum to one.
+    """
+    # 1. log m_k − Σ w log x_k is Σ w D(c_k, x_k)/c_k, with terms that are not negative, up to the
+    #    rounding of the mean m = c (1 + r): it is less by D(1, 1 + r_k), as for the gamma.
+    # 2. With these gaps, Σ_k exp Σ w log x_k = 1 + Σ_k m_k expm1(−gap_k).
+    # 3. Rows that are equal up to rounding have no concentration.
+    rest = shares @ steps / center
+    spread = shares @ deviance_from_gap(-steps, rows) / center
+    off = deviance_from_gap(-rest, 1 + rest)
+    gaps, means = spread - off, center * (1 + rest)
+    loss = -jnp.sum(means * jnp.expm1(-gaps))
+    eps = jnp.finfo(rows.dtype).eps
+    noise = 64 * eps * eps * jnp.min(means) + 16 * eps * jnp.dot(means, jnp.abs(off))
+    gap = gap_beyond(-jnp.log1p(-loss), noise)
+    return from_gap(jnp.log(means) - gaps + gap, gap)
+
+
 @jax.custom_jvp
-def invert_mean(means: Float[Array, " k"]) -> Float[Array, " k"]:
-    """The α with given E log x_k."""
-    # 1. α_k = digamma⁻¹(η_k + digamma(n)) for the n that they sum to: one equation in log n.
-    # 2. Newton steps in log α with the exact residual.
-    low, high = jnp.asarray(-30, means.dtype), jnp.asarray(30, means.dtype)
+def from_gap(log_shares: Float[Array, " k"], gap: Float[Array, ""]) -> Float[Array, " k"]:
+    """The α with E log x_k = log s_k − G, for shares s that sum to one and a gap G > 0."""
+    # 1. With g(a) = log a − digamma(a) and α_k = n s_k exp(δ_k) it is δ_k = g(α_k) − g(n) − G:
+    #    differences of moderate numbers. n makes Σ s_k expm1(δ_k) zero, which is
+    #    Σ s_k (g(α_k) − g(n) + D(1, exp δ_k)) = G, of positive terms.
+    # 2. With p = α/n, n (G + KL(p ‖ s)) = Σ α_k g(α_k) − n g(n), which is between (K − 1)/2 and
+    #    K − ½, because a g(a) is between ½ and 1. Solved for t = log n − log (K − 1)/2G.
+    size = log_shares.shape[0]
+    shares = jnp.exp(log_shares)
+    origin = jnp.log((size - 1) / (2 * gap))
+    low = -jnp.log1p(-jnp.min(log_shares) / gap) - 0.1
+    high = jnp.log(jnp.asarray((2 * size - 1) / (size - 1), gap.dtype)) + 0.1
 
-    def excess(log_n: Array, eta: Array) -> Array:
-        parts = inverse_digamma(eta + digamma(jnp.exp(log_n)))
-        return jnp.log(jnp.sum(parts)) - log_n
+    def respond(step: Array) -> tuple[Array, Array]:
+        # α and δ for a given t, by Newton steps in log α. Of small α the product of the steps keeps
+        # its digits, of large ones δ does.
+        log_n = origin + step
+        own = log_gap(jnp.exp(log_n))
+        alpha = inverse_digamma(log_shares - gap + (log_n - own))
+        delta = jnp.log(alpha) - log_shares - log_n
+        for _ in range(2):
+            change = log_gap(alpha) - own - gap - delta
+            change = change / (1 + alpha * trigamma_rest(alpha))
+            alpha, delta = alpha * jnp.exp(change), delta + change
+        return jnp.where(jnp.abs(delta) < 1, jnp.exp(log_n + log_shares + delta), alpha), delta
 
-    log_n = solve_decreasing(excess, means, low, high)
+    def excess(step: Array, _: None) -> Array:
+        alpha, delta = jax.lax.stop_gradient(respond(step))
+        n = jnp.exp(origin + jax.lax.stop_gradient(step))
+        near = jnp.minimum(delta, 1)
+        above = shares * deviance_from_gap(-jnp.expm1(near), jnp.exp(near))
+        above = jnp.where(delta < 1, above, alpha / n - shares * (1 + delta))
+        # where the others sum to little, g(α_k) − g(n) from what they add
+        others = _others(alpha)
+        few = others < 0.5
+        short = digamma_rise(alpha, others) - jnp.log1p(others / alpha)
+        falls = jnp.where(few, short, log_gap(alpha) - log_gap(n))
+        total = jnp.dot(shares, falls) + jnp.sum(above)
+        # the derivative is that of Σ s_k exp(δ_k), with dδ/dt = −(ατ(α) − nτ(n))/(1 + ατ(α))
+        bend, whole_bend = alpha * trigamma_rest(alpha), n * trigamma_rest(n)
+        slope = -jnp.dot(alpha / n, (bend - whole_bend) / (1 + bend))
+        rise = slope * (1 + whole_bend * jnp.sum(jnp.where(few, shares, 0)))
+        # of a large G the sum Σ α_k itself has more digits
+        whole = jnp.sum(alpha) / n
+        value = jnp.where(gap < 1, jnp.log(total / gap), jnp.log(whole))
+        return differentiated_as(value, jnp.where(gap < 1, rise / total, slope / whole) * step)
 
-    def polish(_: Array, alpha: Array) -> Array:
-        step = _respond(alpha, means - mean_of(alpha)) / alpha
-        return alpha * jnp.exp(jnp.clip(step, -1, 1))
-
-    near = inverse_digamma(means + digamma(jnp.exp(log_n)))
-    return jax.lax.fori_loop(0, _POLISH_STEPS, polish, near)
+    return respond(solve_decreasing(excess, None, low, high))[0]
 
 
-@invert_mean.defjvp
-def _invert_mean_jvp(primals: tuple, tangents: tuple) -> tuple[Array, Array]:
-    alpha = invert_mean(*primals)
-    return alpha, _respond(alpha, tangents[0])
+@from_gap.defjvp
+def _from_gap_jvp(primals: tuple, tangents: tuple) -> tuple[Array, Array]:
+    alpha = from_gap(*primals)
+    return alpha, _respond(alpha, tangents[0] - tangents[1])
+
+
+def _gap_of(alpha: Float[Array, " k"]) -> Float[Array, ""]:
+    # −log Σ_k exp E log x_k, which is −log Σ_k α_k/n exp(g(n) − g(α_k))
+    n = jnp.sum(alpha)
+    return -jnp.log1p(jnp.dot(alpha / n, jnp.expm1(log_gap(n) - log_gap(alpha))))
+
+
+def _others(alpha: Float[Array, " k"]) -> Float[Array, " k"]:
+    # what the others sum to
+    zero = jnp.zeros((1,), alpha.dtype)
+    before = jnp.concatenate([zero, jnp.cumsum(alpha)[:-1]])
+    return before + jnp.concatenate([jnp.cumsum(alpha[:0:-1])[::-1], zero])
 
 
 def _respond(alpha: Array, change: Array) -> Array:
