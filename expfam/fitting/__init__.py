@@ -1,1 +1,1 @@
-"""Fitting: one loop, two methods, one result."""
+"""Fitting: one loop around methods that advance from averages over rows, and one result."""
