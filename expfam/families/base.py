@@ -101,14 +101,11 @@ class AbstractExponentialFamily(AbstractKernels[C]):
                 latent variables cells may be missing (`expfam.incomplete`): the density is that of
                 what is seen.
         """
-        if has_gaps(x) and self.observed_support == self.support:
-            kernel = compiled.log_observable_density
-            return self._per_observation(kernel, params, x, "log_density")
-        return self._per_datum("log_density", params, x, self.support)
+        return self._log_density_of(params, x, "log_density")
 
     def density(self, params: Natural[C], x: Data) -> Float[Array, "*batch"]:
         """The density of complete data points; see `log_density`."""
-        return jnp.exp(self.log_density(params, x))
+        return jnp.exp(self._log_density_of(params, x, "density"))
 
     # ---------------------------------------------------------------- charts
 
@@ -474,6 +471,11 @@ class AbstractExponentialFamily(AbstractKernels[C]):
         self._check_point(params, Natural, method, "params")
         x, batch = check_data(x, support, self._owner(method), "x")
         return ladder.over_data(getattr(type(self), f"_{name}"), len(batch), self, params.coords, x)
+
+    def _log_density_of(self, params: Natural[C], x: Data, method: str) -> Array:
+        if has_gaps(x) and self.observed_support == self.support:
+            return self._per_observation(compiled.log_observable_density, params, x, method)
+        return self._per_datum("log_density", params, x, self.support, method)
 
     def _per_observation(self, kernel: Any, params: Natural[C], x: Data, method: str) -> Array:
         # A kernel of one observation, of which cells may be missing.

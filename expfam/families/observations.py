@@ -176,14 +176,20 @@ def over_rows(kernel: Any, rows: Any) -> Any:
     return jax.vmap(kernel, in_axes=(map_leaves(axes, rows),))(map_leaves(shared, rows))
 
 
-def require_seen(data: Any, owner: str) -> None:
+def require_seen(data: Any, supports: Any, owner: str) -> None:
     """Refuse rows of which some cell is seen in none of them: nothing can be learned of it.
+
+    Args:
+        data: rows.
+        supports: of the data; cells that have parameters in common are not looked at.
+        owner: class and method, for the message.
 
     Raises:
         ValueError: such rows.
     """
-    for leaf in incomplete_leaves(data):
-        if isinstance(leaf.observed, Tracer) or not leaf.observed.is_fully_addressable:
+    leaves, treedef = jax.tree.flatten(split_labels(data)[0], is_leaf=is_incomplete)
+    for leaf, support in zip(leaves, treedef.flatten_up_to(supports), strict=True):
+        if not is_incomplete(leaf) or support.alike or not leaf.observed.is_fully_addressable:
             continue
         never = np.argwhere(~np.any(np.asarray(leaf.observed), axis=0))
         if len(never):

@@ -79,8 +79,8 @@ class Support(eqx.Module):
         n_categories: number of categories, for `kind="category"`.
         limit: the largest count, for `kind="bounded count"`, or the sum, for "counts of a total".
         bound: the smallest number, for `kind="at least"`.
-        whole: number of trailing axes along which entries are seen or missing together; `None`: all
-            axes of `shape`.
+        whole: number of trailing axes that are seen or missing together; `None`: all.
+        alike: whether entries along the first axis have parameters in common, as steps of a chain.
     """
 
     shape: tuple[int, ...] = eqx.field(static=True)
@@ -89,6 +89,7 @@ class Support(eqx.Module):
     limit: int = eqx.field(static=True, default=0)
     bound: float = eqx.field(static=True, default=0.0)
     whole: int | None = eqx.field(static=True, default=None)
+    alike: bool = eqx.field(static=True, default=False)
 
     @property
     def values(self) -> str:
@@ -183,13 +184,14 @@ def is_support(node: object) -> bool:
     return isinstance(node, Support)
 
 
-def replicate(supports: Any, copies: int) -> Any:
+def replicate(supports: Any, copies: int, alike: bool = False) -> Any:
     """The support of `copies` data points along a leading axis."""
-    return jax.tree.map(
-        lambda leaf: replace(leaf, shape=(copies, *leaf.shape), whole=len(leaf.whole_axes)),
-        supports,
-        is_leaf=is_support,
-    )
+
+    def copied(leaf: Support) -> Support:
+        shape, whole = (copies, *leaf.shape), len(leaf.whole_axes)
+        return replace(leaf, shape=shape, whole=whole, alike=alike)
+
+    return jax.tree.map(copied, supports, is_leaf=is_support)
 
 
 def check_data(data: Any, supports: Any, owner: str, argument: str) -> tuple[Any, tuple[int, ...]]:
@@ -330,8 +332,7 @@ def check_observations(model: Any, data: Any, owner: str, argument: str = "xs") 
         The rows as JAX arrays, and their number.
 
     Raises:
-        TypeError: as `check_rows`, and labels where the model has no components.
-        ValueError: as `check_rows`, and labels out of range.
+        TypeError, ValueError: as `check_rows`; labels out of range, or of no component.
     """
     data, labels = split_labels(data)
     rows, n = check_rows(data, model.observed_support, owner, argument)
@@ -349,8 +350,7 @@ def check_observation(
         The observations as JAX arrays, and the batch shape.
 
     Raises:
-        TypeError: as `check_data`, and labels where the model has no components.
-        ValueError: as `check_data`, and labels out of range.
+        TypeError, ValueError: as `check_data`; labels out of range, or of no component.
     """
     data, labels = split_labels(data)
     checked, batch = check_data(data, model.observed_support, owner, argument)

@@ -104,8 +104,7 @@ class Memory(AbstractSource):
 
     Attributes:
         inner, near, few, parts, sample, marks, precise: see above.
-        rows: all rows.
-        weights: of all rows; `None`: equal.
+        weights: of the rows; `None`: equal.
     """
 
     inner: Any
@@ -115,12 +114,11 @@ class Memory(AbstractSource):
     sample: Any
     marks: Any
     precise: bool
-    rows: Any
     weights: Any
 
     def density(self, model: Any, coords: Any, prior: Any) -> float:
         """One pass through the rows."""
-        return float(_density(model, coords, self.rows, self.weights, prior))
+        return float(_density(model, coords, *arranged(self.sample, self.weights), prior))
 
     def width(self, restarts: int) -> int:
         """A power of two: few programs, and enough to keep the processor busy."""
@@ -138,7 +136,7 @@ class Memory(AbstractSource):
     def steps(self, task: Task) -> Iterator[Progress]:
         """A chunk at a time."""
         plan, journal = task.method.plan, task.journal
-        data = (self.rows, self.weights) if plan.batch_size else (self.few, self.parts)
+        data = (self.sample, self.weights) if plan.batch_size else (self.few, self.parts)
         data = self.moving(plan), task.method, *data, task.prior, task.key, task.rules
         most = CHUNK if task.saved.path is None else min(CHUNK, task.saved.every)
         while True:
@@ -222,14 +220,14 @@ def in_memory(model: AbstractExponentialFamily, xs: Any, weights: Any) -> Memory
         TypeError, ValueError: rows or weights that cannot be fitted.
     """
     sample, n = check_observations(model, xs, "fit")
-    require_seen(sample, "fit")
-    rows, weights = sample, check_weights(weights, n, float, "fit")
-    precise = not warn_of_offset(model, rows, weights)
-    rows, weights = by_pattern(rows, weights) if has_gaps(rows) else padded(rows, weights)
+    require_seen(sample, model.observed_support, "fit")
+    weights = check_weights(weights, n, float, "fit")
+    precise = not warn_of_offset(model, sample, weights)
+    rows, parts = arranged(sample, weights)
     # The steps are done about the mean of the data, where statistics lose no digits.
-    inner = in_frame_of(model, rows, weights, scaled=False)
-    near, few, parts = _compress(inner, rows, weights)
-    return Memory(inner, near, few, parts, sample, (rows, weights), precise, rows, weights)
+    inner = in_frame_of(model, rows, parts, scaled=False)
+    near, few, parts = _compress(inner, rows, parts)
+    return Memory(inner, near, few, parts, sample, (sample, weights), precise, weights)
 
 
 def in_blocks(model: AbstractExponentialFamily, xs: Any, weights: Any, plan: Plan) -> Stream:
@@ -256,6 +254,11 @@ def in_blocks(model: AbstractExponentialFamily, xs: Any, weights: Any, plan: Pla
         return begun.pop() if begun else read()
 
     return Stream(inner, near, few, parts, sample, marks, True, again)
+
+
+def arranged(xs: Any, weights: Array | None) -> tuple[Any, Array | None]:
+    """Weighted rows for sums over them: in groups of one pattern of gaps, or of a usual number."""
+    return by_pattern(xs, weights) if has_gaps(xs) else padded(xs, weights)
 
 
 @jax.jit

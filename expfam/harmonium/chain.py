@@ -74,13 +74,13 @@ class AbstractChain(AbstractExponentialFamily[ChainCoords]):
     def support(self) -> Any:
         """Sequences of complete data of the emission, and of states."""
         return replicate(
-            (self.emission.support, Support((), "category", self.n_states)), self.n_steps
+            (self.emission.support, Support((), "category", self.n_states)), self.n_steps, True
         )
 
     @property
     def observed_support(self) -> Any:
         """Sequences of observations."""
-        return replicate(self.emission.observed_support, self.n_steps)
+        return replicate(self.emission.observed_support, self.n_steps, alike=True)
 
     @property
     def n_labels(self) -> int:

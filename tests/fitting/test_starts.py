@@ -20,7 +20,8 @@ def test_factor_analysis_of_columns_of_different_units():
 
 @pytest.mark.slow
 def test_hmog_of_columns_of_different_units():
-    fit = ef.fit(ef.analytic_hmog(13, ef.Diagonal(), 2, 3), WINE, key=KEY)
+    method = ef.EM(acceleration=8)
+    fit = ef.fit(ef.analytic_hmog(13, ef.Diagonal(), 2, 3), WINE, key=KEY, method=method)
     assert fit.log_likelihood > -18.79
 
 

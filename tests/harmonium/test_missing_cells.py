@@ -53,7 +53,8 @@ def components(model, params):
     normal = isinstance(model.component, ef.Normal)
     read = model.component.mean_covariance if normal else model.component.observable_distribution
     parts = model.components(params).coords
-    single = [ef.Natural(jax.tree.map(lambda leaf, k=k: leaf[k], parts)) for k in range(K)]
+    numbers = range(model.n_components)
+    single = [ef.Natural(jax.tree.map(lambda leaf, k=k: leaf[k], parts)) for k in numbers]
     return np.asarray(model.weights(params)), [read(one) for one in single]
 
 
@@ -168,12 +169,7 @@ def test_estimates_from_incomplete_rows_are_near_the_truth(name):
     for _ in range(200):
         params = model.expectation_maximization(params, rows)
 
-    def gap(one, other):
-        return one - other
-
-    # moments of x, which do not depend on how components and latent frames are labeled
-    mean = jnp.mean(model.observable_sample(jax.random.key(7), params, 10), axis=0)
-    assert jnp.all(jnp.isfinite(gap(mean, 0)))
+    # the mean of x, which does not depend on how components and latent frames are labeled
     weights, pairs = components(model, params)
     true_weights, true_pairs = components(model, truth)
     own, other = (
