@@ -4,10 +4,12 @@ A family holds no arrays, so it is part of the key under which JAX keeps compile
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.custom_derivatives import SymbolicZero
 from jaxtyping import Array, Float
 
 from ..geometry.derivatives import derivative_along, differentiated_as, not_negative
@@ -147,7 +149,42 @@ def density_and_expectation(
     family: Any, coords: Any, xs: Any, parts: Array, block_size: int | None = None
 ) -> tuple[Float[Array, ""], Any]:
     """The averages over rows of log p(x) and of ∇ψ(θ | x), from one pass through the rows."""
+    return _look(block_size, family, coords, xs, parts)
+
+
+def _look_plainly(block_size: int | None, family: Any, coords: Any, xs: Any, parts: Array) -> Any:
     return _value_and_slope(cells.log_evidence, family, coords, xs, parts, block_size)
+
+
+_look = partial(jax.custom_jvp, nondiff_argnums=(0,))(_look_plainly)
+
+
+def _look_jvp(block_size: int | None, primals: Any, tangents: Any) -> tuple[Any, Any]:
+    # Differentiated block by block: derivatives of a scan in which a gradient is taken of functions
+    # with rules of their own are wrong under reverse mode (seen with JAX 0.10.2).
+    family, coords, xs, parts = primals
+    found = _look(block_size, *primals)
+    still = jax.tree.leaves((tangents[0], *tangents[2:]))
+    if not all(isinstance(leaf, SymbolicZero) for leaf in still):
+        return found, derivative_along(
+            lambda *args: _look_plainly(block_size, *args), primals, tangents
+        )
+    moves = jax.tree.map(
+        lambda leaf, move: jnp.zeros_like(leaf) if isinstance(move, SymbolicZero) else move,
+        coords,
+        tangents[1],
+    )
+
+    def bend(fixed: Any, rows: Any, parts: Array) -> Any:
+        family, coords, moves = fixed
+        look = partial(_slope_of_rows, cells.log_evidence, family, rows=rows, parts=parts)
+        return jax.jvp(look, (coords,), (moves,))[1]
+
+    fixed = family, coords, moves
+    return found, sum_over_rows(bend, fixed, xs, parts, block_size, (parts[0], coords))
+
+
+_look.defjvp(_look_jvp, symbolic_zeros=True)
 
 
 def _value_and_slope(
@@ -158,14 +195,20 @@ def _value_and_slope(
     parts: Array,
     block_size: int | None,
 ) -> tuple[Float[Array, ""], Any]:
-    def total(coords: Any, family: Any, rows: Any, parts: Array) -> Array:
-        return jnp.dot(parts, over_rows(lambda x: kernel(family, coords, x), rows))
-
     def both(fixed: Any, rows: Any, parts: Array) -> tuple[Array, Any]:
         family, coords = fixed
-        return jax.value_and_grad(total)(coords, family, rows, parts)
+        return _slope_of_rows(kernel, family, coords, rows, parts)
 
     return sum_over_rows(both, (family, coords), xs, parts, block_size, (parts[0], coords))
+
+
+def _slope_of_rows(
+    kernel: Callable[..., Array], family: Any, coords: Any, rows: Any, parts: Array
+) -> tuple[Float[Array, ""], Any]:
+    def total(coords: Any) -> Array:
+        return jnp.dot(parts, over_rows(lambda x: kernel(family, coords, x), rows))
+
+    return jax.value_and_grad(total)(coords)
 
 
 def log_observable_density(family: Any, coords: Any, x: Any) -> Array:

@@ -10,14 +10,14 @@ from jaxtyping import Array, Float
 
 
 def derivative_along(
-    function: Callable[..., Array], primals: tuple[Any, ...], tangents: tuple[Any, ...]
-) -> Array:
+    function: Callable[..., Any], primals: tuple[Any, ...], tangents: tuple[Any, ...]
+) -> Any:
     """The derivative of a function in the directions that are given to a rule of `custom_jvp`.
 
     Nothing is done for arguments that do not move.
 
     Args:
-        function: of the primals, to one number.
+        function: of the primals, to a tree of arrays.
         primals: trees of arrays.
         tangents: trees like these, with a `SymbolicZero` for every array that does not move: those
             of a rule that was defined with `symbolic_zeros=True`.
@@ -26,9 +26,9 @@ def derivative_along(
     directions = structure.flatten_up_to(tangents)
     moving = [i for i, one in enumerate(directions) if not isinstance(one, SymbolicZero)]
     if not moving:
-        return jnp.zeros_like(jax.eval_shape(function, *primals))
+        return jax.tree.map(jnp.zeros_like, jax.eval_shape(function, *primals))
 
-    def restricted(*moved: Array) -> Array:
+    def restricted(*moved: Array) -> Any:
         replaced = list(leaves)
         for i, leaf in zip(moving, moved, strict=True):
             replaced[i] = leaf
