@@ -27,7 +27,11 @@ def cross_validate(xs, n_factors):
     for train, test in KFold(3, shuffle=True, random_state=0).split(xs):
         prior = ef.weak_prior(model, xs[train])
         fit = ef.fit(
-            model, xs[train], key=jax.random.key(0), prior=prior, method=ef.EM(tolerance=1e-5)
+            model,
+            xs[train],
+            key=jax.random.key(0),
+            prior=prior,
+            method=ef.EM(tolerance=1e-5, acceleration=8),
         )
         scores.append(float(model.average_log_observable_density(fit.params, xs[test])))
     return np.mean(scores)
@@ -46,7 +50,9 @@ def main():
 
     model = ef.factor_analysis(xs.shape[1], best)
     prior = ef.weak_prior(model, xs)
-    fit = ef.fit(model, xs, key=jax.random.key(0), prior=prior, method=ef.EM(tolerance=1e-5))
+    fit = ef.fit(
+        model, xs, key=jax.random.key(0), prior=prior, method=ef.EM(tolerance=1e-5, acceleration=8)
+    )
     # Rotate to principal factors: directions of largest shared variance, latent covariance I.
     params = model.to_natural(model.whiten_prior(model.to_mean(fit.params)))
     found = model.parameters(params)

@@ -84,9 +84,9 @@ def announce(result: Fit, method: AbstractMethod, source: AbstractSource, throw:
     tolerance = method.plan.tolerance
     if result.status is Status.STEPS_TAKEN and tolerance is not None:
         _warn(
-            f"fit took all {result.steps} steps, and further ones would gain about "
-            f"{result.remaining_gain:.2g} nats a row; the tolerance is {tolerance:.2g}. Allow more "
-            "steps, or a larger tolerance, or EM(acceleration=8)."
+            f"fit took all {result.steps} steps, and further ones would gain {_gain(result)}; the "
+            f"tolerance is {tolerance:.2g}. Allow more steps, or a larger tolerance, or "
+            "EM(acceleration=8)."
         )
     first, last = result.log_likelihoods[0], result.log_likelihoods[-1]
     if result.status in _SOUND and method.plan.batch_size is None and last < first - _LARGEST_GAP:
@@ -104,6 +104,11 @@ def announce(result: Fit, method: AbstractMethod, source: AbstractSource, throw:
             + ", ".join(f"{counts[status]} ended as {status.name}" for status in lost)
             + "; the best of the others is returned. `restart_statuses` says which."
         )
+
+
+def _gain(result: Fit) -> str:
+    known = np.isfinite(result.remaining_gain)
+    return f"about {result.remaining_gain:.2g} nats a row" if known else "more than can be told"
 
 
 def _warn(message: str) -> None:
