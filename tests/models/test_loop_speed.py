@@ -36,8 +36,8 @@ def compilations(caplog):
 @pytest.mark.parametrize("name", FACTORIES)
 def test_steps_after_the_first_compile_nothing(name, compilations):
     rng = np.random.default_rng(0)
-    # A number of rows that no other test has.
-    data = [jnp.asarray(rng.normal(size=(37, P))) for _ in range(2)]
+    # A number of rows of a size that no other test has.
+    data = [jnp.asarray(rng.normal(size=(5000, P))) for _ in range(2)]
     model = FACTORIES[name]()
     start = model.initialize(jax.random.key(0))
     params, first = compilations(lambda: model.expectation_maximization(start, data[0]))
