@@ -22,16 +22,19 @@ LAYERS = [
     {"families"},
     {"priors"},
     {"harmonium"},
+    {"regression"},
     {"models"},
     {"fitting"},
+    {"bayes"},
     {"assess"},
-    {"plot", "sklearn", "io"},
+    {"io", "tables"},
+    {"numpyro", "plot", "sklearn"},
     {"__init__"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 
 # Layers at the top may need what is not installed.
-OPTIONAL = {"matplotlib", "sklearn", "tqdm"}
+OPTIONAL = {"arviz", "blackjax", "matplotlib", "narwhals", "numpyro", "sklearn", "tqdm"}
 
 
 def module_of(name):
