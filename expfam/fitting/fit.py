@@ -1,13 +1,15 @@
 """`fit`: from data to fitted parameters, with restarts, progress, and a report of how it went."""
 
 import os
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
-from jaxtyping import Array, Key
+from jaxtyping import Array, ArrayLike, Key
 
 from ..families.base import AbstractExponentialFamily, Data
 from ..geometry.points import Natural
@@ -22,7 +24,7 @@ from .result import Fit
 from .settings import whole
 from .sources import Task, in_blocks, in_memory
 from .standardize import change_frame, change_frame_of_prior
-from .starts import starts
+from .starts import clustered, starts
 
 
 def fit(
@@ -32,6 +34,7 @@ def fit(
     key: Key[Array, ""],
     method: AbstractMethod | None = None,
     params: Natural[Any] | None = None,
+    start: ArrayLike | Sequence[Any] | None = None,
     weights: Any = None,
     prior: ConjugatePrior | None = None,
     restarts: int = 1,
@@ -50,7 +53,11 @@ def fit(
             along rows are fitted on all devices of their mesh.
         key: JAX random key, for the starts (and for mini-batches).
         method: `EM(...)` (default), `StepwiseEM(...)`, `Gradient(...)`, or `NaturalGradient(...)`.
-        params: where to start; by default `model.initialize_from_sample`.
+        params: where to start; by default the best of several starts of
+            `model.initialize_from_sample`, after short runs.
+        start: where to start, as a clustering of the rows, of which the components are those of a
+            fit with these labels: n component numbers (−1 where not known), or responsibilities of
+            shape `(n, K)`.
         weights: n numbers, not negative; equal where not given.
         prior: conjugate prior, for a MAP estimate; e.g. `weak_prior(model, xs)`.
         restarts: number of random starts, several of which run at a time as one batched program;
@@ -76,7 +83,8 @@ def fit(
             failed, or the result is worse than the start.
     """
     method = EM() if method is None else method
-    restarts = _check_arguments(model, xs, key, method, params, weights, restarts)
+    given = {"params": params, "start": start}
+    restarts = _check_arguments(model, xs, key, method, given, weights, restarts)
     path, every = check_checkpoint(checkpoint, checkpoint_every)
     check_prior(model, prior, "fit")
     plan = method.plan
@@ -85,9 +93,10 @@ def fit(
 
     starts_key, steps_key = jax.random.split(key)
     if params is None:
-        near = source.near
-        moved = change_frame_of_prior(model, near, prior)
-        coords = starts(near, starts_key, source.few, source.parts, moved, restarts)
+        rows = source if start is None else in_memory(model, *clustered(model, xs, weights, start))
+        moved = change_frame_of_prior(model, rows.near, prior)
+        coords = starts(rows.near, starts_key, rows.few, rows.parts, moved, restarts)
+        coords = jax.vmap(partial(change_frame, rows.inner, source.inner))(coords)
     else:
         coords = jax.tree.map(lambda leaf: with_automatic_axes(jnp.asarray(leaf)), params.coords)
         coords = change_frame(model, source.inner, coords)
@@ -95,7 +104,7 @@ def fit(
 
     moving = source.moving(plan)
     journal = open_journal(moving, method, coords, source.width(restarts))
-    given = {"model": model, "method": method, "prior": prior, "params": params, "key": key}
+    given |= {"model": model, "method": method, "prior": prior, "key": key}
     given |= {"xs": source.marks, "restarts": restarts}
     marks = {name: mark(value) for name, value in given.items()} if path else {}
     saved = Checkpoint(path, every, marks)
@@ -148,7 +157,7 @@ def _show(bar: Any, journal: Journal) -> None:
 
 
 def _check_arguments(
-    model: Any, xs: Any, key: Any, method: Any, params: Any, weights: Any, restarts: Any
+    model: Any, xs: Any, key: Any, method: Any, start: dict[str, Any], weights: Any, restarts: Any
 ) -> int:
     if not isinstance(model, AbstractExponentialFamily):
         raise TypeError(
@@ -161,7 +170,7 @@ def _check_arguments(
             f"expfam.NaturalGradient(...), but is of type {type(method).__name__}."
         )
     rows = None if is_stream(xs) else xs
-    if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves((rows, key, params, weights))):
+    if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves((rows, key, start, weights))):
         raise TypeError(
             "fit: it looks at numbers to decide when to stop, so it cannot be called inside "
             "jax.jit, jax.vmap or jax.grad. There, take steps of "
@@ -171,14 +180,23 @@ def _check_arguments(
         raise TypeError(
             f"fit: `key` must be one JAX random key, e.g. jax.random.key(0), but is {key!r}."
         )
-    restarts = whole("fit", "restarts", 1)(restarts)
-    if params is None:
-        return restarts
-    model._check_point(params, Natural, "fit", "params")
-    if restarts > 1:
-        raise ValueError(
-            f"fit: `restarts` must be 1 where `params` gives the start, but is {restarts}."
+    if method.plan.assignments != "soft" and not model.n_labels:
+        raise TypeError(
+            f"fit: `method` assigns rows to components, of which {type(model).__name__} has none; "
+            'give a mixture, or EM(assignments="soft").'
         )
+    restarts = whole("fit", "restarts", 1)(restarts)
+    named = [name for name, value in start.items() if value is not None]
+    if len(named) == 2:
+        raise ValueError("fit: `start` must be left out where `params` gives the start.")
+    if named and restarts > 1:
+        raise ValueError(
+            f"fit: `restarts` must be 1 where `{named[0]}` gives the start, but is {restarts}."
+        )
+    if "params" in named:
+        model._check_point(start["params"], Natural, "fit", "params")
+    if "start" in named and rows is None:
+        raise ValueError("fit: `start` must be left out where `xs` comes in blocks; give `params`.")
     return restarts
 
 

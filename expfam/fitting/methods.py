@@ -12,6 +12,7 @@ from jaxtyping import Array, Bool, Float
 
 from ..families.base import AbstractExponentialFamily
 from .acceleration import accelerate, begin
+from .assignments import ASSIGNMENTS, reweighted, weights_to_hold
 from .averages import Averages
 from .settings import check_tolerance, whole
 
@@ -28,6 +29,7 @@ class Plan(NamedTuple):
         block_size: number of rows looked at together, which bounds memory; `None`: the usual.
         passes: how often the data are read, block by block and in order; `None`: as often as steps
             need, and from an array batches are drawn with replacement.
+        assignments: how rows are assigned to components, one of `assignments.ASSIGNMENTS`.
     """
 
     steps: int | None
@@ -35,6 +37,12 @@ class Plan(NamedTuple):
     batch_size: int | None = None
     block_size: int | None = None
     passes: int | None = None
+    assignments: str = "soft"
+
+    @property
+    def noisy(self) -> bool:
+        """Whether the objective of a step depends on chance."""
+        return self.batch_size is not None or self.assignments == "sampled"
 
 
 @final
@@ -124,6 +132,19 @@ class EM(AbstractMethod):
             plain steps. 8 needs about a tenth of the steps, or fewer, where EM is slow: clusters
             that overlap, factor analysis with small noise, HMoG. A step costs the same. The
             objective never falls: a step that lowers it is replaced by a plain one.
+        assignments: "soft" (default): rows count for all components, by their responsibilities.
+            "hard": for the most probable one alone (classification EM): the objective is the mean
+            of log p(x, z) at the best z of every row, and rises until no row changes its component.
+            With unit variances and equal weights that is k-means; with a conjugate prior it is
+            coordinate ascent on the posterior of parameters and components. "sampled": for one
+            drawn from the responsibilities (stochastic EM), which leaves poor optima; all steps are
+            taken.
+        fixed_weights: weights of the components that no step changes: K numbers, or "equal";
+            `None` (default): they are estimated.
+
+    References:
+        Celeux & Govaert 1992, A classification EM algorithm for clustering and two stochastic
+        versions.
     """
 
     max_steps: int = eqx.field(converter=whole("EM", "max_steps"), default=500)
@@ -132,19 +153,40 @@ class EM(AbstractMethod):
         static=True, converter=whole("EM", "block_size", 1, optional=True), default=None
     )
     acceleration: int = eqx.field(static=True, converter=whole("EM", "acceleration"), default=0)
+    assignments: str = eqx.field(static=True, default="soft")
+    fixed_weights: tuple[float, ...] | str | None = eqx.field(
+        static=True, converter=weights_to_hold, default=None
+    )
 
     def __check_init__(self) -> None:
         """Refuse settings out of range."""
         check_tolerance("EM", self.tolerance)
+        if self.assignments not in ASSIGNMENTS:
+            raise ValueError(
+                f"EM: `assignments` must be one of {ASSIGNMENTS}, but is {self.assignments!r}."
+            )
+        if self.acceleration and (self.assignments != "soft" or self.fixed_weights is not None):
+            raise ValueError(
+                "EM: `acceleration` must be 0 where `assignments` are not soft or `fixed_weights` "
+                f"are given, but is {self.acceleration}: it learns from the steps of plain EM."
+            )
 
     @property
     def plan(self) -> Plan:
         """All rows for every step."""
-        return Plan(self.max_steps, self.tolerance, block_size=self.block_size)
+        tolerance = None if self.assignments == "sampled" else self.tolerance
+        return Plan(
+            self.max_steps,
+            tolerance,
+            block_size=self.block_size,
+            assignments=self.assignments,
+        )
 
     def init(self, model: AbstractExponentialFamily, coords: Any) -> Any:
         """The coordinates themselves; with acceleration, a memory of steps."""
-        return begin(model, coords, self.acceleration) if self.acceleration else coords
+        if self.acceleration:
+            return begin(model, coords, self.acceleration)
+        return self._held(model, coords)
 
     def point(self, model: AbstractExponentialFamily, state: Any) -> Any:
         """The coordinates themselves; with acceleration, those to be tried."""
@@ -164,11 +206,25 @@ class EM(AbstractMethod):
             kept = present.kept
             return Step(present, following, kept.objective, kept.valid, comparable, remaining)
         following, valid = model._m_step(state, averages.means, averages.total, prior)
-        return Step(state, following, averages.objective(model, state, prior), valid)
+        value = averages.objective(model, state, prior)
+        return Step(state, self._held(model, following), value, valid)
 
     def coords(self, model: AbstractExponentialFamily, state: Any) -> Any:
         """The coordinates themselves; with acceleration, those that were kept."""
         return state.kept.coords if self.acceleration else state
+
+    def _held(self, model: Any, coords: Any) -> Any:
+        # With the weights that are fixed: the components of an M-step do not depend on them.
+        if self.fixed_weights is None:
+            return coords
+        count = model.n_labels
+        fixed = (1 / count,) * count if self.fixed_weights == "equal" else self.fixed_weights
+        if len(fixed) != count:
+            raise ValueError(
+                f"EM: `fixed_weights` must be {count} numbers, one for each component, but are "
+                f"{len(fixed)}."
+            )
+        return reweighted(model, coords, jnp.asarray(fixed, jax.tree.leaves(coords)[0].dtype))
 
 
 @final

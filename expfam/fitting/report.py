@@ -48,8 +48,8 @@ def report(
     coords = jax.tree.map(lambda leaf: jnp.asarray(leaf[best]), journal.ends)
     params = Natural(change_frame(source.inner, model, coords))
     trace = np.array(journal.traces[best] or [np.nan], dtype)
-    comparable = statuses[best] in _SOUND and plan.batch_size is None
-    value = source.density(model, params.coords, prior) if comparable else None
+    comparable = statuses[best] in _SOUND and not plan.noisy
+    value = source.density(model, params.coords, prior, plan.assignments) if comparable else None
     if value is not None and not abs(value - trace[-1]) <= _LARGEST_GAP:
         if source.precise:
             statuses = (*statuses[:best], Status.DEGENERATE, *statuses[best + 1 :])
@@ -89,7 +89,7 @@ def announce(result: Fit, method: AbstractMethod, source: AbstractSource, throw:
             "EM(acceleration=8)."
         )
     first, last = result.log_likelihoods[0], result.log_likelihoods[-1]
-    if result.status in _SOUND and method.plan.batch_size is None and last < first - _LARGEST_GAP:
+    if result.status in _SOUND and not method.plan.noisy and last < first - _LARGEST_GAP:
         _warn(
             f"fit ended at {last:.4g} nats a row, below the {first:.4g} of its start. Give smaller "
             "steps, e.g. a smaller learning rate."

@@ -3,6 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, final
 
 import equinox as eqx
@@ -16,6 +17,7 @@ from ..families.ladder import padded
 from ..families.observations import has_gaps, require_seen
 from ..families.patterns import by_pattern
 from ..families.support import check_observations, check_weights
+from .assignments import assigned
 from .averages import Averages, nothing
 from .blocks import Blocks, checked, head, is_stream, reader
 from .checkpoint import Checkpoint, marks_of_blocks
@@ -77,7 +79,7 @@ class AbstractSource(eqx.Module):
     precise: eqx.AbstractVar[bool]
 
     @abstractmethod
-    def density(self, model: Any, coords: Any, prior: Any) -> float | None:
+    def density(self, model: Any, coords: Any, prior: Any, assignments: str) -> float | None:
         """The objective at coordinates of the model as it was given; `None` where that is dear."""
 
     @abstractmethod
@@ -116,9 +118,10 @@ class Memory(AbstractSource):
     precise: bool
     weights: Any
 
-    def density(self, model: Any, coords: Any, prior: Any) -> float:
+    def density(self, model: Any, coords: Any, prior: Any, assignments: str) -> float:
         """One pass through the rows."""
-        return float(_density(model, coords, *arranged(self.sample, self.weights), prior))
+        data = arranged(self.sample, self.weights)
+        return float(_density(assignments, model, coords, *data, prior))
 
     def width(self, restarts: int) -> int:
         """A power of two: few programs, and enough to keep the processor busy."""
@@ -161,7 +164,7 @@ class Stream(AbstractSource):
     precise: bool
     read: Callable[[], Iterator[Any]]
 
-    def density(self, model: Any, coords: Any, prior: Any) -> None:
+    def density(self, model: Any, coords: Any, prior: Any, assignments: str) -> None:
         """Blocks may not be there any more."""
 
     def width(self, restarts: int) -> int:
@@ -184,7 +187,7 @@ class Stream(AbstractSource):
 
         def look(sums: Averages, pieces: Any) -> Averages:
             for rows, weights in pieces:
-                sums = add(self.inner, method, sums, rows, weights, journal.run)
+                sums = add(self.inner, method, sums, rows, weights, task.key, journal.run)
             return sums
 
         def step(sums: Averages) -> Progress:
@@ -261,9 +264,12 @@ def arranged(xs: Any, weights: Array | None) -> tuple[Any, Array | None]:
     return by_pattern(xs, weights) if has_gaps(xs) else padded(xs, weights)
 
 
-@jax.jit
-def _density(model: Any, coords: Any, xs: Any, weights: Array | None, prior: Any) -> Array:
-    return model._objective(coords, xs, weights, prior, compiled.total_weight(xs, weights))
+@partial(jax.jit, static_argnums=0)
+def _density(
+    assignments: str, model: Any, coords: Any, xs: Any, weights: Array | None, prior: Any
+) -> Array:
+    rows = assigned(model, assignments, None, coords, xs)
+    return model._objective(coords, rows, weights, prior, compiled.total_weight(xs, weights))
 
 
 @jax.jit
@@ -288,8 +294,10 @@ def climb(
     total = compiled.total_weight(xs, weights)
 
     def step(run: Run) -> tuple[Run, Array]:
-        rows, parts = _draw(jax.random.fold_in(key, run.taken), xs, weights, plan.batch_size)
+        own = jax.random.fold_in(key, run.taken)
+        rows, parts = _draw(own, xs, weights, plan.batch_size)
         point = method.point(model, run.state)
+        rows = assigned(model, plan.assignments, own, point, rows)
         looked = model._density_and_expectation(point, rows, parts, plan.block_size)
 
         def objective(coords: Any) -> Array:
@@ -325,18 +333,21 @@ def add(
     sums: Averages,
     xs: Any,
     weights: Float[Array, " n"],
+    key: Key[Array, ""],
     run: Run,
 ) -> Averages:
     """Averages over the rows so far, and more of them, at the points of all restarts."""
+    plan, own = method.plan, jax.random.fold_in(key, sums.total.astype(int))
     total = sums.total + jnp.sum(weights).astype(sums.total.dtype)
     share = jnp.sum(weights).astype(total.dtype) / total
 
-    def look(state: Any, value: Array, means: Any) -> tuple[Array, Any]:
-        point = method.point(model, state)
-        more = model._density_and_expectation(point, xs, weights, method.plan.block_size)
+    def look(run: Run, value: Array, means: Any) -> tuple[Array, Any]:
+        point = method.point(model, run.state)
+        rows = assigned(model, plan.assignments, jax.random.fold_in(own, run.taken), point, xs)
+        more = model._density_and_expectation(point, rows, weights, plan.block_size)
         return blend((value, means), more, share)
 
-    value, means = each(look, run.state, sums.value, sums.means)
+    value, means = each(look, run, sums.value, sums.means)
     return Averages(value, means, total)
 
 

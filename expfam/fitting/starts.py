@@ -1,16 +1,19 @@
 """Where fits start: short runs of many starts of several kinds, of which likelihood chooses."""
 
+from collections.abc import Sequence
 from itertools import cycle, islice
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Key
+from jaxtyping import Array, ArrayLike, Bool, Float, Key
 
 from ..families.base import AbstractExponentialFamily
 from ..families.compiled import initialize_from_sample
+from ..families.observations import labeled, split_labels
 from ..families.sketches import KINDS, sketches, some_rows
+from ..families.support import check_observations
 
 # Starts that are tried for each one that is asked for.
 _TRIED = 4
@@ -52,6 +55,45 @@ def starts(
     ranked = np.where(np.asarray(sound), np.asarray(objectives), -np.inf)
     best = np.argsort(-ranked, kind="stable")[:count]
     return jax.tree.map(lambda leaf: leaf[best], climbed)
+
+
+def clustered(
+    model: AbstractExponentialFamily, xs: Any, weights: Any, start: ArrayLike | Sequence[Any]
+) -> tuple[Any, Any]:
+    """Rows, and their weights, of which a clustering says the component.
+
+    Args:
+        model: the model.
+        xs: n rows.
+        weights: of the rows; `None`: equal.
+        start: component numbers of the rows, −1 where not known, or responsibilities `(n, K)`.
+
+    Raises:
+        TypeError: a model without components.
+        ValueError: a clustering of another shape, or that none can be.
+    """
+    count = model.n_labels
+    if not count:
+        raise TypeError(
+            f"fit: `start` is a clustering, but {type(model).__name__} has no components."
+        )
+    given = np.asarray(start)
+    data, _ = split_labels(xs)
+    if given.ndim == 1:
+        return labeled(data, given), weights
+    checked, n = check_observations(model, data, "fit")
+    if given.shape != (n, count):
+        raise ValueError(
+            f"fit: `start` must hold {n} component numbers, or responsibilities of shape "
+            f"({n}, {count}), but has shape {given.shape}."
+        )
+    if not (np.all(given >= 0) and np.all(np.isfinite(given))):
+        raise ValueError("fit: `start` must not be negative, and finite.")
+    # Each row once for every component, with the weight of its responsibility.
+    own = np.ones(n) if weights is None else np.asarray(weights)
+    rows = jax.tree.map(lambda leaf: jnp.repeat(leaf, count, axis=0), checked)
+    labels = np.tile(np.arange(count), n)
+    return labeled(rows, labels), (own[:, None] * given).reshape(-1)
 
 
 @jax.jit

@@ -125,6 +125,10 @@ class AbstractInteraction(eqx.Module):
         """Natural coordinates of p(z | x) in the posterior family."""
 
     @abstractmethod
+    def log_weights(self, coords: HarmoniumCoords) -> Float[Array, " k"]:
+        """log p(z = k) of the component number, where there is one."""
+
+    @abstractmethod
     def log_assignments(self, coords: HarmoniumCoords, x: Any) -> Float[Array, " k"]:
         """log p(z = k | x) of the component number, where there is one."""
 

@@ -165,6 +165,9 @@ class LinearInteraction(AbstractInteraction):
         offset = NormalCoords(first, sp.zeros(structure, first.dtype))
         return lat.translate(self.posterior_family, coords.latent, offset)
 
+    def log_weights(self, coords: HarmoniumCoords) -> Float[Array, " k"]:
+        return self.prior_family.interaction.log_weights(self.prior(coords))
+
     def log_assignments(self, coords: HarmoniumCoords, x: Any) -> Float[Array, " k"]:
         """log p(z = k | x), where the latent family is a mixture."""
         x, label = split_labels(x)
