@@ -52,7 +52,7 @@ import jax.numpy as jnp  # noqa: E402
 import numpy as np  # noqa: E402
 
 import expfam as ef  # noqa: E402
-from expfam.harmonium.base import _average_log_density, _em_step  # noqa: E402
+from expfam.harmonium.steps import _average_density, _em_step  # noqa: E402
 
 KEY = jax.random.key(0)
 Times = dict[int, float]
@@ -209,7 +209,7 @@ def memory(n: int) -> dict[str, float]:
         xs = jax.ShapeDtypeStruct((n, dim), jnp.float32)
         programs = {
             "step": _em_step.lower(model, coords, xs, None, None),
-            "density": _average_log_density.lower(model, coords, xs, None),
+            "density": _average_density.lower(model, coords, xs, None),
         }
         for what, program in programs.items():
             analysis = program.compile().memory_analysis()

@@ -121,13 +121,14 @@ def labeled(xs: Any, labels: ArrayLike | Sequence[int]) -> Labeled:
         >>> mixture.posterior_hard_assignment(fit.params, xs).tolist()
         [0, 0, 1, 1]
     """
-    array = labels if isinstance(labels, jax.Array) else np.asarray(labels)
+    array = labels if isinstance(labels, jax.Array) else np.array(labels)
     if not jnp.issubdtype(array.dtype, jnp.integer):
         raise TypeError(
             "labeled: `labels` must be whole numbers, the component of every row from 0 on and −1 "
             f"where it is not known, but have type {array.dtype}."
         )
-    return Labeled(xs, array)
+    # These do not change, so that loops of EM look at them once.
+    return Labeled(xs, array if isinstance(array, jax.Array) else jax.device_put(array))
 
 
 def is_incomplete(node: object) -> bool:

@@ -6,27 +6,23 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
 from ..families import compiled
 from ..families.base import (
-    DEGENERATE,
     AbstractExponentialFamily,
     Data,
 )
 from ..families.conversion import Numbers
-from ..families.ladder import padded
 from ..families.observations import has_gaps
 from ..families.observed import estimate_from_average
-from ..families.patterns import by_pattern
-from ..families.support import check_data, check_observations, check_weights
+from ..families.support import check_data
 from ..geometry.checks import require
 from ..geometry.manifold import layout_of
-from ..geometry.memory import Memory
 from ..geometry.points import Mean, Natural
 from ..geometry.table import Kind, Table
-from ..priors.conjugate import ConjugatePrior, check_prior
+from ..priors.conjugate import ConjugatePrior
+from . import steps
 from .interaction import AbstractInteraction, HarmoniumCoords, LikelihoodCoords
 from .observed_part import HarmoniumCells
 
@@ -108,12 +104,7 @@ class AbstractHarmonium(AbstractExponentialFamily[HarmoniumCoords]):
             xs: rows of observations, with one leading axis n.
             weights: n numbers, not negative; equal where not given.
         """
-        owner = self._owner("average_log_observable_density")
-        self._check_point(params, Natural, "average_log_observable_density", "params")
-        xs, n = check_observations(self, xs, owner)
-        weights = check_weights(weights, n, float, owner)
-        xs, weights = by_pattern(xs, weights)
-        return _average_log_density(self, params.coords, xs, weights)
+        return steps.average_log_observable_density(self, params, xs, weights)
 
     def observable_sample(
         self, key: Key[Array, ""], params: Natural[HarmoniumCoords], n: int
@@ -241,12 +232,7 @@ class AbstractHarmonium(AbstractExponentialFamily[HarmoniumCoords]):
             xs: rows of observations, with one leading axis n.
             weights: n numbers, not negative; equal where not given.
         """
-        owner = self._owner("mean_posterior_statistics")
-        self._check_point(params, Natural, "mean_posterior_statistics", "params")
-        xs, n = check_observations(self, xs, owner)
-        weights = check_weights(weights, n, float, owner)
-        xs, weights = by_pattern(xs, weights)
-        return Mean(_expectation(self, params.coords, xs, weights))
+        return steps.mean_posterior_statistics(self, params, xs, weights)
 
     def expectation_maximization(
         self,
@@ -277,37 +263,7 @@ class AbstractHarmonium(AbstractExponentialFamily[HarmoniumCoords]):
             ValueError: where the step has no finite result, e.g. a covariance becomes singular
                 (RuntimeError under `jit`).
         """
-        owner = self._owner("expectation_maximization")
-        if _ADMITTED.recall(self, params) is None:
-            self._check_point(params, Natural, "expectation_maximization", "params")
-            _ADMITTED.keep(True, self, params)
-        check_prior(self, prior, "expectation_maximization")
-        model, rows, weights = self._rows_for_steps(xs, weights, owner)
-        following, valid = _em_step(model, params.coords, rows, weights, prior)
-        following = require(following, valid, f"{owner}: {DEGENERATE}")
-        _ADMITTED.keep(True, self, following)
-        return following
-
-    def _rows_for_steps(self, xs: Data, weights: Any, owner: str) -> tuple[Any, Any, Any]:
-        # The rows, checked; those with the same averages instead, where there are fewer; and the
-        # model that they are data of.
-        leaves, structure = jax.tree.flatten((xs, weights))
-        fewer = _FEWER.recall(self, *leaves, how=structure)
-        if fewer is None:
-            xs, n = check_observations(self, xs, owner)
-            weights = check_weights(weights, n, float, owner)
-            checked = jax.tree.leaves((xs, weights))
-            if any(isinstance(leaf, Tracer) for leaf in checked):
-                return self, xs, weights
-            if has_gaps(xs):
-                fewer = (self, *by_pattern(xs, weights))
-            else:
-                xs, weights = padded(xs, weights)
-                fewer = _now(_fewer_rows, self, xs, weights) or (self, xs, weights)
-            # Arrays of NumPy may change.
-            if all(isinstance(leaf, jax.Array) for leaf in leaves):
-                _FEWER.keep(fewer, self, *leaves, how=structure)
-        return fewer or (self, xs, weights)
+        return steps.expectation_maximization(self, params, xs, weights, prior)
 
     # ---------------------------------------------------------------- kernels
 
@@ -416,11 +372,6 @@ class AbstractHarmonium(AbstractExponentialFamily[HarmoniumCoords]):
 # Compiled bodies of the public methods.
 
 
-@jax.jit
-def _average_log_density(model: Any, coords: Any, xs: Any, weights: Array | None) -> Array:
-    return compiled.average_density(model, coords, xs, compiled.shares_of(xs, weights, coords))
-
-
 def log_assignments(model: Any, coords: Any, x: Any) -> Float[Array, " k"]:
     """log p(z = k | x)."""
     return model.interaction.log_assignments(coords, x)
@@ -458,38 +409,3 @@ def _join(model: Any, likelihood: Any, prior: Any) -> tuple[Any, Array]:
 @jax.jit
 def _conjugation(model: Any, likelihood: Any) -> Any:
     return model.interaction.conjugation(likelihood)[0]
-
-
-@jax.jit
-def _expectation(model: Any, coords: Any, xs: Any, weights: Array | None) -> Any:
-    return model._expectation(coords, xs, weights)
-
-
-def _now(function: Any, *args: Any) -> Any:
-    # Computes while a program around it is traced. Only then: what is traced under
-    # `ensure_compile_time_eval` compiles every constant by itself, which takes seconds.
-    if not isinstance(jnp.zeros(()), Tracer):
-        return function(*args)
-    with jax.ensure_compile_time_eval():
-        return function(*args)
-
-
-@jax.jit
-def _fewer_rows(model: Any, xs: Any, weights: Any) -> tuple[Any, ...]:
-    fewer = model._compress(xs, weights)
-    return () if fewer[1] is xs else fewer
-
-
-@jax.jit
-def _em_step(
-    model: Any, coords: Any, xs: Any, weights: Any, prior: Any
-) -> tuple[Natural, Bool[Array, ""]]:
-    means = model._expectation(coords, xs, weights)
-    total = compiled.total_weight(xs, weights)
-    following, valid = model._m_step(coords, means, total, prior)
-    return Natural(following), valid
-
-
-# Points that are known to be good, and rows that steps were made on.
-_ADMITTED = Memory()
-_FEWER = Memory()

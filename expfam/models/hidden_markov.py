@@ -10,11 +10,13 @@ from jaxtyping import Array, Float, Int, Key
 
 from ..families import compiled
 from ..families.base import AbstractExponentialFamily, Data
+from ..families.conversion import Numbers
 from ..geometry.checks import require, require_shape, whole
-from ..geometry.points import Natural
-from ..harmonium import paths
+from ..geometry.points import Mean, Natural
+from ..harmonium import paths, steps
 from ..harmonium.chain import AbstractChain, ChainCoords
 from ..harmonium.interaction import HarmoniumCoords
+from ..priors.conjugate import ConjugatePrior
 
 
 @final
@@ -98,6 +100,28 @@ class HiddenMarkov(AbstractChain):
         """The log-density of sequences, with any leading axes."""
         kernel = compiled.log_observable_density
         return self._per_observation(kernel, params, x, "log_observable_density")
+
+    def average_log_observable_density(
+        self, params: Natural[ChainCoords], xs: Data, weights: Numbers | None = None
+    ) -> Float[Array, ""]:
+        """The (weighted) mean of log p(x) over sequences."""
+        return steps.average_log_observable_density(self, params, xs, weights)
+
+    def mean_posterior_statistics(
+        self, params: Natural[ChainCoords], xs: Data, weights: Numbers | None = None
+    ) -> Mean[ChainCoords]:
+        """The E-step (Baum & Welch): expected statistics of states and moves, given sequences."""
+        return steps.mean_posterior_statistics(self, params, xs, weights)
+
+    def expectation_maximization(
+        self,
+        params: Natural[ChainCoords],
+        xs: Data,
+        weights: Numbers | None = None,
+        prior: ConjugatePrior | None = None,
+    ) -> Natural[ChainCoords]:
+        """One step of expectation maximization; see that of mixtures."""
+        return steps.expectation_maximization(self, params, xs, weights, prior)
 
     def observable_sample(self, key: Key[Array, ""], params: Natural[ChainCoords], n: int) -> Data:
         """Draw n sequences."""

@@ -19,7 +19,7 @@ from expfam.fitting import sources
 from expfam.fitting.loop import Rules, begin
 from expfam.fitting.standardize import _framed
 from expfam.fitting.starts import _starts
-from expfam.harmonium import base
+from expfam.harmonium import steps
 
 warnings.simplefilter("error")
 assert len(jax.devices()) == 8
@@ -80,9 +80,9 @@ def check_programs():
     run = begin(MIXTURE, EM, jax.tree.map(lambda a: a[None], params))
     step = jax.jit(MIXTURE.expectation_maximization)
     lowered = {
-        "EM step": base._em_step.lower(MIXTURE, params, xs, None, None),
+        "EM step": steps._em_step.lower(MIXTURE, params, xs, None, None),
         "EM step in a program": step.lower(ef.Natural(params), xs, weights),
-        "density": base._average_log_density.lower(MIXTURE, params, xs, weights),
+        "density": steps._average_density.lower(MIXTURE, params, xs, weights),
         "starts": _starts.lower(MIXTURE, found, KEY, xs, None),
         "compression": sources._compress.lower(factors, xs, weights),
         "frame": _framed.lower(ef.Normal(P), xs, weights, True, None),

@@ -115,3 +115,33 @@ def test_models_without_components_have_no_labels():
         model.log_observable_density(params, ef.labeled(XS, LABELS))
     with pytest.raises(TypeError, match="no component number"):
         model.posterior_soft_assignments(params, XS)
+
+
+def moons(rng, n):
+    """Two half circles that reach into each other, with noise; and which is which."""
+    angle, label = rng.uniform(0, np.pi, n), rng.integers(0, 2, n)
+    upper = np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    lower = np.stack([1 - np.cos(angle), 0.5 - np.sin(angle)], axis=1)
+    chosen = np.where(label[:, None] == 0, upper, lower)
+    return chosen + 0.15 * rng.normal(size=(n, 2)), label
+
+
+@pytest.mark.slow
+def test_few_labels_and_many_rows_are_better_than_either():
+    rng = np.random.default_rng(0)
+    (xs, labels), (new, truth) = moons(rng, 600), moons(rng, 2000)
+    chosen = rng.choice(600, 30, replace=False)
+    known = np.full(600, -1)
+    known[chosen] = labels[chosen]
+    model = ef.Mixture(ef.Mixture(ef.Normal(2), 3), 2)
+    prior = ef.weak_prior(model, xs)
+
+    def accuracy(rows):
+        fit = ef.fit(model, rows, key=jax.random.key(0), prior=prior, restarts=2)
+        share = np.mean(np.asarray(model.posterior_hard_assignment(fit.params, new)) == truth)
+        return max(share, 1 - share)
+
+    both = accuracy(ef.labeled(xs, known))
+    assert both > 0.97
+    assert both > accuracy(ef.labeled(xs[chosen], labels[chosen])) + 0.01
+    assert both > accuracy(xs) + 0.1

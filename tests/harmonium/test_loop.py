@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import expfam as ef
+from expfam.harmonium.steps import _rows_for_steps
 from tests.registry import DIAGONAL
 
 P = 3
@@ -94,8 +95,8 @@ def test_step_of_constants_under_jit(model):
 def test_factor_analysis_of_many_rows_is_stepped_on_few():
     model = MODELS["factor analysis"]
     xs = jnp.asarray(rows(1000))
-    _, few, weights = model._rows_for_steps(xs, None, "here")
+    _, few, weights = _rows_for_steps(model, xs, None, "here")
     assert few.shape == (2 * P, P)
     np.testing.assert_allclose(jnp.sum(weights), 1000, rtol=1e-12)
-    _, again, _ = model._rows_for_steps(xs, None, "here")
+    _, again, _ = _rows_for_steps(model, xs, None, "here")
     assert again is few

@@ -96,18 +96,13 @@ def test_sums_over_all_paths(name: str, gaps: bool):
     np.testing.assert_array_equal(model.most_probable_path(params, xs), truth["path"])
 
 
-def expected(model: Any, params: Any, xs: Any) -> Any:
-    n = jax.tree.leaves(xs)[0].shape[0]
-    return model._expectation(params.coords, xs, jnp.ones(n))
-
-
 @pytest.mark.parametrize("gaps", [False, True])
 def test_expectations_are_those_of_smoothing(gaps: bool):
     model = model_of("poisson")
     params = random_params(model, jax.random.key(1))
     xs = rows_of(model, params, 4, gaps)
     truth = enumerated(model, params, xs)
-    means = expected(model, params, xs)
+    means = model.mean_posterior_statistics(params, xs).coords
     np.testing.assert_allclose(means.states.latent, truth["smoothed"][:, 0].mean(0), rtol=TIGHT)
     pairs = truth["pairs"].mean(axis=0).ravel()
     np.testing.assert_allclose(means.transition, pairs, rtol=TIGHT)
@@ -134,7 +129,9 @@ def test_steps_at_once_give_what_steps_one_by_one_give():
     for name in ("log_observable_density", "filtered_soft_assignments"):
         found = getattr(all_at_once, name)(params, xs)
         np.testing.assert_allclose(found, getattr(one, name)(params, xs), rtol=TIGHT)
-    found, wanted = (expected(model, params, xs) for model in (all_at_once, one))
+    found, wanted = (
+        model.mean_posterior_statistics(params, xs).coords for model in (all_at_once, one)
+    )
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=TIGHT), found, wanted)
 
 
@@ -218,6 +215,12 @@ def test_fits_find_the_truth_and_never_fall(gaps: bool):
     rounding = 1e-5 if FLOAT32 else 1e-12
     values = np.asarray(fit.log_likelihoods)
     assert np.all(np.diff(values) >= -rounding * np.abs(values[:-1]))
+    # The steps are those of a loop by hand.
+    params = start
+    for value in values[:3]:
+        found = model.average_log_observable_density(params, xs)
+        np.testing.assert_allclose(found, value, rtol=1e-5 if FLOAT32 else 1e-9)
+        params = model.expectation_maximization(params, xs)
     order = np.argsort(
         np.asarray(
             model.mixture.components(ef.Natural(fit.params.coords.states)).coords.first[:, 0]
