@@ -50,6 +50,15 @@ class AbstractKernels(eqx.Module, Generic[C]):
         """Dimension of the manifold: the number of free coordinates."""
         return sum(space.dim for space in jax.tree.leaves(self.spaces, is_leaf=is_space))
 
+    @property
+    @abstractmethod
+    def n_parameters(self) -> int:
+        """How many parameters the law of what is observed determines, at almost all points.
+
+        Information criteria count these. It is less than `dim` where latent variables can be
+        turned, stretched or moved without any change to what is observed.
+        """
+
     def flatten(self, point: Natural[C] | Mean[C]) -> Float[Array, " dim"]:
         """Pack a point into a vector of minimal length.
 

@@ -273,6 +273,11 @@ class AbstractHarmonium(AbstractExponentialFamily[HarmoniumCoords]):
         return self.interaction.n_labels
 
     @property
+    def n_parameters(self) -> int:
+        """How many parameters the law of x determines; see the interaction."""
+        return self.interaction.n_parameters
+
+    @property
     def _cells(self) -> HarmoniumCells:
         return HarmoniumCells()
 

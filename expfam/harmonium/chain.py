@@ -23,6 +23,7 @@ from ..families.base import AbstractExponentialFamily, Data
 from ..families.cells import AbstractCells
 from ..families.compiled import dtype_of
 from ..families.observed import estimate_from_average
+from ..families.outcomes import n_outcomes
 from ..families.support import Support, replicate
 from ..geometry import spaces
 from ..geometry.derivatives import differentiated_as
@@ -86,6 +87,12 @@ class AbstractChain(AbstractExponentialFamily[ChainCoords]):
     def n_labels(self) -> int:
         """None: states differ from step to step."""
         return 0
+
+    @property
+    def n_parameters(self) -> int:
+        """Those of the emissions, of the first state, and of transitions alike at every step."""
+        free = self.n_states * (self.emission.n_parameters + self.n_states) - 1
+        return int(min(free, n_outcomes(self.observed_support) - 1))
 
     @property
     def _cells(self) -> "ChainCells":

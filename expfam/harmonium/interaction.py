@@ -93,6 +93,11 @@ class AbstractInteraction(eqx.Module):
 
     @property
     @abstractmethod
+    def n_parameters(self) -> int:
+        """How many parameters the law of x determines, at almost all points."""
+
+    @property
+    @abstractmethod
     def likelihood_spaces(self) -> LikelihoodCoords:
         """Spaces of the coordinates of the likelihood."""
 

@@ -30,6 +30,7 @@ from ..geometry.table import Kind, Table
 from . import latent as lat
 from . import starts
 from .evidence import filled_cells, log_evidence, project, whitened, whitened_data
+from .identified import n_identified
 from .interaction import AbstractInteraction, HarmoniumCoords, LikelihoodCoords
 from .rows import sigma_rows
 
@@ -87,6 +88,12 @@ class LinearInteraction(AbstractInteraction):
     def n_labels(self) -> int:
         """That of the latent family."""
         return self.prior_family.n_labels
+
+    @property
+    def n_parameters(self) -> int:
+        """See `harmonium.identified`."""
+        own = self.observable
+        return n_identified(own.structure, own.size, self.posterior_family)
 
     @property
     def spaces(self) -> HarmoniumCoords:

@@ -22,6 +22,7 @@ from ..families import cells
 from ..families.compiled import dtype_of
 from ..families.frame import rescale
 from ..families.observations import split_labels
+from ..families.outcomes import n_outcomes
 from ..families.real.normal import NormalCoords
 from ..families.reframe import between, reframe
 from ..geometry import spaces as sp
@@ -85,6 +86,15 @@ class OneHotInteraction(AbstractInteraction):
     def n_labels(self) -> int:
         """K."""
         return self.n_components
+
+    @property
+    def n_parameters(self) -> int:
+        """Weights, and those of the components; at most as many as x has probabilities."""
+        own = self.n_components * self.component.n_parameters
+        if self.varying is not None:
+            own = LikelihoodCoords(self.spaces.observable, self.spaces.interaction)
+            own = sum(space.dim for space in jax.tree.leaves(own, is_leaf=sp.is_space))
+        return int(min(own + self.n_components - 1, n_outcomes(self.observed_support) - 1))
 
     @property
     def splitting(self) -> Splitting:

@@ -44,6 +44,11 @@ class AbstractNamedFamily(AbstractExponentialFamily[C]):
         return 0
 
     @property
+    def n_parameters(self) -> int:
+        """All coordinates."""
+        return self.dim
+
+    @property
     def _cells(self) -> OfBase:
         return OfBase(self.definition)
 
