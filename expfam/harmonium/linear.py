@@ -405,7 +405,8 @@ class LinearInteraction(AbstractInteraction):
     def compress(self, xs: Any, weights: Any) -> tuple[Any, Any, Any]:
         # Where all is normal, ψ(θ | x) is quadratic in x. The few rows are taken from the origin of
         # the frame: far from zero they would be rounded.
-        if xs.shape[0] <= 2 * self.observable.size or not lat.is_normal(self.posterior_family):
+        few = has_gaps(xs) or jax.tree.leaves(xs)[0].shape[0] <= 2 * self.observable.size
+        if few or not lat.is_normal(self.posterior_family):
             return self.observable, xs, weights
         frame, zero = self.observable.frame, jnp.zeros_like(xs[0])
         if frame is None:
