@@ -16,6 +16,7 @@ from ..geometry.derivatives import derivative_along, differentiated_as, not_nega
 from ..geometry.duality import bregman_divergence
 from ..geometry.linalg import factorize
 from ..geometry.points import pairing
+from ..geometry.programs import compiled_once
 from ..geometry.shards import sum_over_devices
 from ..geometry.spaces import zeros
 from . import cells
@@ -68,12 +69,12 @@ def log_prior(prior: Any, family: Any, coords: Any, total: Any) -> Array | float
     return prior._log_density(coords, family._log_normalizer(coords)) / total
 
 
-def shares(weights: Array | None, n: int, dtype: Any) -> Float[Array, " n"]:
-    """Weights that sum to one."""
+def shares(weights: Any, n: int, dtype: Any) -> Any:
+    """Weights, of JAX or of NumPy, that sum to one."""
     if weights is None:
         return jnp.full((n,), 1 / n, dtype)
-    scaled = weights / jnp.max(weights)
-    return (scaled / jnp.sum(scaled)).astype(dtype)
+    scaled = weights / weights.max()
+    return (scaled / scaled.sum()).astype(dtype)
 
 
 def dtype_of(*trees: Any) -> Any:
@@ -421,7 +422,7 @@ def initialize(family: Any, key: Array) -> Any:
     return family._initialize(key)
 
 
-@jax.jit
+@compiled_once
 def initialize_from_sample(
     family: Any, sketch: Any, key: Array, xs: Any, weights: Array | None
 ) -> tuple[Any, Array]:

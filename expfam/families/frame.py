@@ -1,10 +1,11 @@
 """Frames: affine changes of real coordinates, in which statistics are taken."""
 
-from typing import final
+from typing import Any, final
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from ..geometry.structures import AbstractStructure, Identity, Leaf, Scale
@@ -36,29 +37,32 @@ class Frame(eqx.Module):
         return jnp.sum(jnp.log(self.scale))
 
 
-def frame_of(
-    xs: Float[Array, "n d"], shares: Float[Array, " n"], structure: AbstractStructure | None
-) -> Frame:
+def frame_of(xs: Any, shares: Any, structure: AbstractStructure | None) -> Frame:
     """The frame of the weighted mean and standard deviations of rows.
 
     Args:
-        xs: rows.
-        shares: weights that sum to one.
+        xs: rows, shape `(n, d)`, of JAX or of NumPy.
+        shares: weights that sum to one, shape `(n,)`.
         structure: covariance structure that the scaling has to keep: one unit for all columns with
             `Scale`, unit 1 with `Identity`, or where it is `None`.
     """
+    xp: Any = np if isinstance(xs, np.ndarray) else jnp
     # The mean about a first mean: the first one carries the rounding of a long sum.
     first = shares @ xs
     centered = xs - first
     shift = first + shares @ centered
     if structure is None or structure == Identity():
-        return Frame(shift, jnp.ones_like(shift))
+        return _frame(shift, xp.ones_like(shift))
     variances = shares @ (xs - shift) ** 2
     if structure == Scale():
-        variances = jnp.full_like(variances, jnp.mean(variances))
+        variances = xp.full_like(variances, xp.mean(variances))
     # Constant columns keep their unit.
     noise = 16 * jnp.finfo(xs.dtype).eps ** 2 * shift**2
-    return Frame(shift, jnp.sqrt(jnp.where(variances > noise, variances, 1)))
+    return _frame(shift, xp.sqrt(xp.where(variances > noise, variances, 1)).astype(shift.dtype))
+
+
+def _frame(*arrays: Any) -> Frame:
+    return Frame(*(jax.device_put(a) if isinstance(a, np.ndarray) else a for a in arrays))
 
 
 def rescale(leaf: Leaf, factors: Array | float) -> Leaf:

@@ -13,6 +13,7 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array
 
+from ..geometry.programs import is_at_hand
 from . import compiled
 from .compiled import dtype_of
 
@@ -88,7 +89,7 @@ def _can_pad(rows: Any) -> bool:
         return False
     leaves = jax.tree.leaves(rows)
     few = bool(leaves) and 0 < leaves[0].shape[0] <= _MANY
-    return _SETTING["pad"] and few and all(map(_is_at_hand, leaves))
+    return _SETTING["pad"] and few and all(map(is_at_hand, leaves))
 
 
 def _lengthen(rows: Any, size: int) -> Any:
@@ -97,12 +98,3 @@ def _lengthen(rows: Any, size: int) -> Any:
 
 def _longer(leaf: np.ndarray, size: int) -> np.ndarray:
     return np.concatenate([leaf, np.broadcast_to(leaf[-1:], (size - len(leaf), *leaf.shape[1:]))])
-
-
-def _is_at_hand(leaf: Any) -> bool:
-    if isinstance(leaf, Tracer) or jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-        return False
-    if isinstance(leaf, np.ndarray):
-        return True
-    devices = leaf.devices()
-    return len(devices) == 1 and next(iter(devices)).platform == "cpu"

@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from ..geometry.structures import AbstractStructure
@@ -20,7 +21,7 @@ from .real.normal import Normal, NormalCoords
 def framed(
     family: Any,
     xs: Any,
-    shares: Float[Array, " n"],
+    shares: Any,
     scaled: bool,
     keeps: AbstractStructure | None = None,
 ) -> Any:
@@ -28,7 +29,7 @@ def framed(
 
     Args:
         family: fully observed.
-        xs: rows of its data.
+        xs: rows of its data, of JAX or of NumPy.
         shares: weights of the rows, which sum to one.
         scaled: whether units change, too; otherwise they stay.
         keeps: covariance structure that the scaling of a normal has to keep; by default its own.
@@ -40,15 +41,16 @@ def framed(
             frame = Frame(frame.shift, family.frame.scale)
         return Normal(family.size, family.structure, frame)
     if isinstance(family, LogNormal):
-        normal = framed(family.normal, jnp.log(xs), shares, scaled, keeps)
+        logs = np.log(xs) if isinstance(xs, np.ndarray) else jnp.log(xs)
+        normal = framed(family.normal, logs, shares, scaled, keeps)
         return LogNormal(family.size, family.structure, normal.frame)
     if isinstance(family, Product):
         pairs = zip(family.factors, xs, strict=True)
         return Product(tuple(framed(f, x, shares, scaled) for f, x in pairs))
     if isinstance(family, Replicated):
         # One frame for all copies: of their rows taken together.
-        pooled = jax.tree.map(lambda leaf: jnp.reshape(leaf, (-1, *leaf.shape[2:])), xs)
-        every = jnp.repeat(shares / family.copies, family.copies)
+        pooled = jax.tree.map(lambda leaf: leaf.reshape((-1, *leaf.shape[2:])), xs)
+        every = (shares / family.copies).repeat(family.copies)
         return Replicated(framed(family.family, pooled, every, scaled), family.copies)
     return family
 

@@ -14,6 +14,7 @@ from jax.core import Tracer
 from jax.experimental import multihost_utils
 from jaxtyping import Array, Key
 
+from ..geometry.programs import compiled_once
 from ..geometry.table import Kind, Seeds, Table
 from .compiled import dtype_of
 from .observations import fill, split_labels
@@ -92,7 +93,7 @@ def _fetched(array: Array) -> np.ndarray:
     return np.asarray(multihost_utils.process_allgather(array, tiled=True))
 
 
-@jax.jit
+@compiled_once
 def _features(family: Any, key: Array, xs: Any) -> Array:
     # Vectors in which distances make sense.
     return jax.vmap(family._features)(fill(key, xs))

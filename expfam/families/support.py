@@ -17,6 +17,7 @@ from jaxtyping import Array, Bool
 
 from ..geometry.checks import require
 from ..geometry.linalg import cholesky
+from ..geometry.programs import is_at_hand
 from ..geometry.shards import with_automatic_axes
 from .conversion import as_array, as_numbers
 from .observations import Incomplete, Labeled, is_incomplete, split_labels
@@ -442,7 +443,8 @@ def _known(condition: Callable[..., Any], *args: Any) -> Bool[Array, ""] | bool:
     if isinstance(array, Tracer):
         return condition(*args)
     with jax.ensure_compile_time_eval(), np.errstate(all="ignore"):
-        if _is_at_hand(array):
+        # NumPy has nothing to compile, but takes its time and memory with many numbers.
+        if array.size <= _MANY and is_at_hand(array):
             return bool(condition(*rest, np.asarray(array)))
         return _compiled(condition, *args)
 
@@ -456,16 +458,6 @@ _compiled = jax.jit(_compiled, static_argnums=0)
 
 def _contains(support: Support, array: Array | np.ndarray) -> Any:
     return support.contains(array)
-
-
-def _is_at_hand(array: Array | np.ndarray) -> bool:
-    # NumPy has nothing to compile, but takes its time and memory with many numbers.
-    if array.size > _MANY or isinstance(array, np.ndarray):
-        return array.size <= _MANY
-    if not array.is_fully_addressable:
-        return False
-    devices = array.devices()
-    return len(devices) == 1 and next(iter(devices)).platform == "cpu"
 
 
 def _are_weights(weights: Array | np.ndarray) -> Any:

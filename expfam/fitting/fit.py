@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 import jax
@@ -12,12 +11,14 @@ from jax.core import Tracer
 from jaxtyping import Array, ArrayLike, Key
 
 from ..families.base import AbstractExponentialFamily, Data
+from ..families.compiled import in_domain
 from ..geometry.points import Natural
+from ..geometry.programs import compiled_once
 from ..geometry.shards import with_automatic_axes
 from ..priors.conjugate import ConjugatePrior, check_prior
 from .blocks import is_stream
 from .checkpoint import Checkpoint, check_checkpoint, mark
-from .loop import Journal, Rules, follow, open_journal
+from .loop import Journal, Rules, follow, open_journal, take
 from .methods import EM, AbstractMethod
 from .report import announce, report
 from .result import Fit
@@ -91,19 +92,23 @@ def fit(
     blocks = is_stream(xs) or plan.passes is not None
     source = in_blocks(model, xs, weights, plan) if blocks else in_memory(model, xs, weights)
 
-    starts_key, steps_key = jax.random.split(key)
+    starts_key, steps_key = _two_keys(key)
     if params is None:
         rows = source if start is None else in_memory(model, *clustered(model, xs, weights, start))
-        moved = change_frame_of_prior(model, rows.near, prior)
-        coords = starts(rows.near, starts_key, rows.few, rows.parts, moved, restarts)
-        coords = jax.vmap(partial(change_frame, rows.inner, source.inner))(coords)
+        near, few = rows.near, (rows.few, rows.parts)
+        moved = change_frame_of_prior(model, near, prior)
+        coords, valid = starts(near, method, starts_key, *few, moved, restarts)
+        if start is not None:
+            own = [change_frame(rows.inner, source.inner, take(coords, i)) for i in range(restarts)]
+            coords = jax.tree.map(lambda *leaves: np.stack(leaves), *own)
     else:
         coords = jax.tree.map(lambda leaf: with_automatic_axes(jnp.asarray(leaf)), params.coords)
         coords = change_frame(model, source.inner, coords)
-        coords = jax.tree.map(lambda leaf: leaf[None], coords)
+        valid = in_domain(source.inner, coords)
+        coords, valid = jax.tree.map(lambda leaf: np.asarray(leaf)[None], (coords, valid))
 
     moving = source.moving(plan)
-    journal = open_journal(moving, method, coords, source.width(restarts))
+    journal = open_journal(moving, method, coords, valid, source.width(restarts))
     given |= {"model": model, "method": method, "prior": prior, "key": key}
     given |= {"xs": source.marks, "restarts": restarts}
     marks = {name: mark(value) for name, value in given.items()} if path else {}
@@ -119,7 +124,7 @@ def fit(
     task = Task(
         method,
         change_frame_of_prior(model, source.inner, prior),
-        steps_key,
+        steps_key if plan.noisy else None,
         Rules(_or(plan.steps, np.iinfo(np.int32).max), _or(plan.tolerance, -1.0)),
         journal,
         saved,
@@ -131,9 +136,15 @@ def fit(
             bar.close()
     if not interrupted:
         saved.save(journal)
-    result = report(model, source, journal, plan, prior, interrupted)
+    result = report(model, source, journal, method, prior, interrupted)
     announce(result, method, source, throw)
     return result
+
+
+@compiled_once
+def _two_keys(key: Array) -> tuple[Array, Array]:
+    first, second = jax.random.split(key)
+    return first, second
 
 
 def _progress_bar(total: int | None) -> Any:

@@ -9,6 +9,7 @@ does, a fit that takes long goes on with fewer slots.
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple, final
 
 import equinox as eqx
@@ -18,6 +19,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from ..families.base import AbstractExponentialFamily
+from ..geometry.programs import compiled_once
 from .averages import Averages
 from .methods import AbstractMethod, Step
 from .result import Status
@@ -70,17 +72,32 @@ class Progress(NamedTuple):
     coords: Any
 
 
-@jax.jit
-def begin(model: AbstractExponentialFamily, method: AbstractMethod, coords: Any) -> Run:
-    """The start of restarts, one for each slot; those outside of the domain end at once."""
+def begin(
+    model: AbstractExponentialFamily, method: AbstractMethod, coords: Any, valid: np.ndarray
+) -> Run:
+    """The start of restarts, one for each slot.
 
-    def one(coords: Any) -> Run:
-        dtype = jax.tree.leaves(coords)[0].dtype
-        code = jnp.where(model._in_domain(coords), RUNNING, CODES.index(Status.NOT_FINITE))
-        unknown, infinite = jnp.full(2, jnp.nan, dtype), jnp.full((), jnp.inf, dtype)
-        return Run(method.init(model, coords), unknown, infinite, code, jnp.zeros((), int))
+    Args:
+        model: the model.
+        method: the method.
+        coords: where to start.
+        valid: which of these lie in the domain; the others end at once.
+    """
+    first = jax.tree.leaves(coords)[0]
+    whole, shape = jnp.result_type(int), valid.shape
+    numbers = (
+        np.full((*shape, 2), np.nan, first.dtype),
+        np.full(shape, np.inf, first.dtype),
+        np.where(valid, RUNNING, CODES.index(Status.NOT_FINITE)).astype(whole),
+        np.zeros(shape, whole),
+    )
+    state = each(partial(_init, model, method), coords)
+    return Run(state, *map(jax.device_put, numbers))
 
-    return each(one, coords)
+
+@compiled_once
+def _init(model: AbstractExponentialFamily, method: AbstractMethod, coords: Any) -> Any:
+    return method.init(model, coords)
 
 
 def proceed(
@@ -142,6 +159,7 @@ class Journal:
         slots: which restart each slot of the run holds.
         ends: coordinates of all restarts: of those that wait their start, of others what was
             reached. NumPy arrays with a leading axis of restarts.
+        valid: which of the starts lie in the domain.
         codes, taken, remaining: as of a run, for all restarts.
         traces: the objectives of all restarts.
         started: number of restarts that were started.
@@ -156,6 +174,7 @@ class Journal:
     coords: Any
     slots: np.ndarray
     ends: Any
+    valid: np.ndarray
     codes: np.ndarray
     taken: np.ndarray
     remaining: np.ndarray
@@ -191,7 +210,11 @@ class Journal:
 
 
 def open_journal(
-    model: AbstractExponentialFamily, method: AbstractMethod, coords: Any, width: int
+    model: AbstractExponentialFamily,
+    method: AbstractMethod,
+    coords: Any,
+    valid: np.ndarray,
+    width: int,
 ) -> Journal:
     """The journal at the start.
 
@@ -199,17 +222,19 @@ def open_journal(
         model: the model.
         method: the method.
         coords: where restarts start, a leading axis of restarts.
+        valid: which of these lie in the domain.
         width: number of slots.
     """
     ends = jax.tree.map(np.array, coords)
     first = jax.tree.leaves(ends)[0]
     slots = np.arange(width)
-    chosen = _take(ends, slots)
+    chosen = take(ends, slots)
     return Journal(
-        begin(model, method, chosen),
+        begin(model, method, chosen, valid[slots]),
         chosen,
         slots,
         ends,
+        valid,
         np.full(len(first), RUNNING),
         np.zeros(len(first), int),
         np.full(len(first), np.inf, first.dtype),
@@ -265,8 +290,8 @@ def _refill(model: AbstractExponentialFamily, method: AbstractMethod, journal: J
         new = np.flatnonzero(~journal.live())[: count - journal.started]
         journal.slots[new] = np.arange(journal.started, journal.started + len(new))
         journal.started += len(new)
-        starts = _take(journal.ends, journal.slots)
-        fresh = begin(model, method, starts), starts
+        starts = take(journal.ends, journal.slots)
+        fresh = begin(model, method, starts, journal.valid[journal.slots]), starts
 
         def choose(fresh: Any, old: Any, new: Any = new) -> np.ndarray:
             chosen = np.array(old)
@@ -284,10 +309,11 @@ def _narrow(journal: Journal) -> bool:
         return False
     journal.settle()
     chosen = np.argsort(~live, kind="stable")[: 1 << (int(live.sum()) - 1).bit_length()]
-    journal.run, journal.coords = _take((journal.run, journal.coords), chosen)
+    journal.run, journal.coords = take((journal.run, journal.coords), chosen)
     journal.slots = journal.slots[chosen]
     return True
 
 
-def _take(tree: Any, index: np.ndarray) -> Any:
+def take(tree: Any, index: Any) -> Any:
+    """Some of what has a leading axis, on the host."""
     return jax.tree.map(lambda leaf: np.asarray(leaf)[index], tree)

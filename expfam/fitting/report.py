@@ -5,14 +5,13 @@ from collections import Counter
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from ..families.base import AbstractExponentialFamily
 from ..geometry.points import Natural
 from .diagnosis import diagnose
 from .loop import CODES, RUNNING, Journal
-from .methods import AbstractMethod, Plan
+from .methods import AbstractMethod
 from .result import ConvergenceWarning, Fit, FitError, Status
 from .sources import AbstractSource
 from .standardize import change_frame
@@ -29,7 +28,7 @@ def report(
     model: AbstractExponentialFamily,
     source: AbstractSource,
     journal: Journal,
-    plan: Plan,
+    method: AbstractMethod,
     prior: Any,
     interrupted: bool,
 ) -> Fit:
@@ -45,11 +44,12 @@ def report(
     sound = np.array([status in _SOUND for status in statuses])
     ranked = np.where(np.isnan(finals), -np.inf, finals)
     best = int(np.argmax(np.where(sound, ranked, -np.inf) if sound.any() else ranked))
-    coords = jax.tree.map(lambda leaf: jnp.asarray(leaf[best]), journal.ends)
+    coords = jax.tree.map(lambda leaf: leaf[best], journal.ends)
     params = Natural(change_frame(source.inner, model, coords))
     trace = np.array(journal.traces[best] or [np.nan], dtype)
-    comparable = statuses[best] in _SOUND and not plan.noisy
-    value = source.density(model, params.coords, prior, plan.assignments) if comparable else None
+    comparable = statuses[best] in _SOUND and not method.plan.noisy
+    width = source.width(len(statuses))
+    value = source.density(model, method, params.coords, prior, width) if comparable else None
     if value is not None and not abs(value - trace[-1]) <= _LARGEST_GAP:
         if source.precise:
             statuses = (*statuses[:best], Status.DEGENERATE, *statuses[best + 1 :])
@@ -57,12 +57,12 @@ def report(
             trace[-1] = value
     return Fit(
         params=params,
-        log_likelihoods=jnp.asarray(trace),
+        log_likelihoods=jax.device_put(trace),
         steps=int(journal.taken[best]),
         converged=statuses[best] is Status.CONVERGED,
         status=statuses[best],
         remaining_gain=float(journal.remaining[best]),
-        restart_log_likelihoods=jnp.asarray(finals),
+        restart_log_likelihoods=jax.device_put(finals),
         restart_statuses=statuses,
         model=model,
     )
@@ -88,7 +88,7 @@ def announce(result: Fit, method: AbstractMethod, source: AbstractSource, throw:
             f"tolerance is {tolerance:.2g}. Allow more steps, or a larger tolerance, or "
             "EM(acceleration=8)."
         )
-    first, last = result.log_likelihoods[0], result.log_likelihoods[-1]
+    first, last = np.asarray(result.log_likelihoods)[[0, -1]]
     if result.status in _SOUND and not method.plan.noisy and last < first - _LARGEST_GAP:
         _warn(
             f"fit ended at {last:.4g} nats a row, below the {first:.4g} of its start. Give smaller "

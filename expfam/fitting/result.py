@@ -4,6 +4,7 @@ from enum import Enum
 from typing import Any, final
 
 import equinox as eqx
+import numpy as np
 from jaxtyping import Array, Float
 
 from ..families.base import AbstractExponentialFamily
@@ -69,7 +70,7 @@ class Fit(eqx.Module):
     @property
     def log_likelihood(self) -> float:
         """The last value of `log_likelihoods`."""
-        return float(self.log_likelihoods[-1])
+        return float(np.asarray(self.log_likelihoods)[-1])
 
 
 @final

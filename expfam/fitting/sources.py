@@ -3,12 +3,12 @@
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, final
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Key
 
 from ..families import compiled
@@ -17,14 +17,15 @@ from ..families.ladder import padded
 from ..families.observations import has_gaps, require_seen
 from ..families.patterns import by_pattern
 from ..families.support import check_observations, check_weights
+from ..geometry.programs import compiled_once
 from .assignments import assigned
 from .averages import Averages, nothing
 from .blocks import Blocks, checked, head, is_stream, reader
 from .checkpoint import Checkpoint, marks_of_blocks
 from .diagnosis import warn_of_offset
-from .loop import RUNNING, Journal, Progress, Rules, Run, each, proceed
+from .loop import RUNNING, Journal, Progress, Rules, Run, begin, each, proceed
 from .methods import AbstractMethod, Plan, blend
-from .standardize import in_frame_of
+from .standardize import change_frame_of_prior, in_frame_of, in_raw_units
 
 # Steps compiled into one call: a progress bar moves, and an interrupt is heard, in between.
 CHUNK = 20
@@ -41,7 +42,7 @@ class Task:
     Attributes:
         method: the method.
         prior: in the frame of the rows; `None`: none.
-        key: for batches.
+        key: for batches; `None`: there are none.
         rules: when to stop.
         journal: where the fit is.
         saved: where the journal is kept.
@@ -49,7 +50,7 @@ class Task:
 
     method: AbstractMethod
     prior: Any
-    key: Key[Array, ""]
+    key: Key[Array, ""] | None
     rules: Rules
     journal: Journal
     saved: Checkpoint
@@ -79,8 +80,18 @@ class AbstractSource(eqx.Module):
     precise: eqx.AbstractVar[bool]
 
     @abstractmethod
-    def density(self, model: Any, coords: Any, prior: Any, assignments: str) -> float | None:
-        """The objective at coordinates of the model as it was given; `None` where that is dear."""
+    def density(
+        self, model: Any, method: AbstractMethod, coords: Any, prior: Any, width: int
+    ) -> float | None:
+        """The objective at coordinates of the model as it was given; `None` where that is dear.
+
+        Args:
+            model: the model as it was given.
+            method: of the fit, which does not draw batches.
+            coords: coordinates of the model.
+            prior: of the model.
+            width: number of slots that the fit began with.
+        """
 
     @abstractmethod
     def width(self, restarts: int) -> int:
@@ -118,14 +129,21 @@ class Memory(AbstractSource):
     precise: bool
     weights: Any
 
-    def density(self, model: Any, coords: Any, prior: Any, assignments: str) -> float:
-        """One pass through the rows."""
-        data = arranged(self.sample, self.weights)
-        return float(_density(assignments, model, coords, *data, prior))
+    def density(
+        self, model: Any, method: AbstractMethod, coords: Any, prior: Any, width: int
+    ) -> float:
+        """One pass through the rows: where a step of the loop begins, for which it is compiled."""
+        raw = in_raw_units(self.inner, model)
+        prior = change_frame_of_prior(model, raw, prior)
+        raw, few, parts = _compress(raw, *arranged(self.sample, self.weights))
+        coords = jax.tree.map(lambda leaf: np.stack([leaf] * width), coords)
+        run = begin(raw, method, coords, np.ones(width, bool))
+        rules = Rules(1, -1.0)
+        return float(climb(raw, method, few, parts, prior, None, rules, 1, run).objectives[0, 0])
 
     def width(self, restarts: int) -> int:
-        """A power of two: few programs, and enough to keep the processor busy."""
-        return 1 << (min(restarts, _WIDTH).bit_length() - 1)
+        """Few programs, and enough to keep the processor busy."""
+        return slots_for(restarts)
 
     @property
     def chunk(self) -> int:
@@ -164,7 +182,9 @@ class Stream(AbstractSource):
     precise: bool
     read: Callable[[], Iterator[Any]]
 
-    def density(self, model: Any, coords: Any, prior: Any, assignments: str) -> None:
+    def density(
+        self, model: Any, method: AbstractMethod, coords: Any, prior: Any, width: int
+    ) -> None:
         """Blocks may not be there any more."""
 
     def width(self, restarts: int) -> int:
@@ -225,8 +245,8 @@ def in_memory(model: AbstractExponentialFamily, xs: Any, weights: Any) -> Memory
     sample, n = check_observations(model, xs, "fit")
     require_seen(sample, model.observed_support, "fit")
     weights = check_weights(weights, n, float, "fit")
-    precise = not warn_of_offset(model, sample, weights)
     rows, parts = arranged(sample, weights)
+    precise = not warn_of_offset(model, rows, parts)
     # The steps are done about the mean of the data, where statistics lose no digits.
     inner = in_frame_of(model, rows, parts, scaled=False)
     near, few, parts = _compress(inner, rows, parts)
@@ -264,15 +284,12 @@ def arranged(xs: Any, weights: Array | None) -> tuple[Any, Array | None]:
     return by_pattern(xs, weights) if has_gaps(xs) else padded(xs, weights)
 
 
-@partial(jax.jit, static_argnums=0)
-def _density(
-    assignments: str, model: Any, coords: Any, xs: Any, weights: Array | None, prior: Any
-) -> Array:
-    rows = assigned(model, assignments, None, coords, xs)
-    return model._objective(coords, rows, weights, prior, compiled.total_weight(xs, weights))
+def slots_for(restarts: int) -> int:
+    """Number of restarts at a time: a power of two, for few programs."""
+    return 1 << (min(restarts, _WIDTH).bit_length() - 1)
 
 
-@jax.jit
+@compiled_once
 def _compress(model: AbstractExponentialFamily, xs: Any, weights: Array | None) -> Any:
     return model._compress(xs, weights)
 
@@ -284,7 +301,7 @@ def climb(
     xs: Any,
     weights: Float[Array, " n"] | None,
     prior: Any,
-    key: Key[Array, ""],
+    key: Key[Array, ""] | None,
     rules: Rules,
     most: Any,
     run: Run,
@@ -294,7 +311,7 @@ def climb(
     total = compiled.total_weight(xs, weights)
 
     def step(run: Run) -> tuple[Run, Array]:
-        own = jax.random.fold_in(key, run.taken)
+        own = _own(key, run.taken)
         rows, parts = _draw(own, xs, weights, plan.batch_size)
         point = method.point(model, run.state)
         rows = assigned(model, plan.assignments, own, point, rows)
@@ -333,17 +350,17 @@ def add(
     sums: Averages,
     xs: Any,
     weights: Float[Array, " n"],
-    key: Key[Array, ""],
+    key: Key[Array, ""] | None,
     run: Run,
 ) -> Averages:
     """Averages over the rows so far, and more of them, at the points of all restarts."""
-    plan, own = method.plan, jax.random.fold_in(key, sums.total.astype(int))
+    plan, own = method.plan, _own(key, sums.total.astype(int))
     total = sums.total + jnp.sum(weights).astype(sums.total.dtype)
     share = jnp.sum(weights).astype(total.dtype) / total
 
     def look(run: Run, value: Array, means: Any) -> tuple[Array, Any]:
         point = method.point(model, run.state)
-        rows = assigned(model, plan.assignments, jax.random.fold_in(own, run.taken), point, xs)
+        rows = assigned(model, plan.assignments, _own(own, run.taken), point, xs)
         more = model._density_and_expectation(point, rows, weights, plan.block_size)
         return blend((value, means), more, share)
 
@@ -371,6 +388,11 @@ def finish(
     return Progress(run, objectives[None], coords)
 
 
+def _own(key: Key[Array, ""] | None, count: Any) -> Any:
+    # A key for each step, where steps depend on chance.
+    return None if key is None else jax.random.fold_in(key, count)
+
+
 def _refuse(coords: Any) -> Array:
     raise TypeError(
         "fit: the optimizer of `method` looks at the objective several times in a step, for which "
@@ -380,10 +402,10 @@ def _refuse(coords: Any) -> Array:
 
 
 def _draw(
-    key: Key[Array, ""], xs: Any, weights: Float[Array, " n"] | None, size: int | None
+    key: Key[Array, ""] | None, xs: Any, weights: Float[Array, " n"] | None, size: int | None
 ) -> tuple[Any, Float[Array, " batch"] | None]:
     # A batch: `size` rows drawn with replacement, and their weights; `None`: all rows.
-    if size is None:
+    if size is None or key is None:
         return xs, weights
     chosen = jax.random.randint(key, (size,), 0, jax.tree.leaves(xs)[0].shape[0])
     return jax.tree.map(lambda a: a[chosen], (xs, weights))

@@ -13,11 +13,12 @@ from ..families.base import AbstractExponentialFamily, Data
 from ..families.compiled import dtype_of, shares
 from ..families.conversion import Numbers
 from ..families.frame import Frame
-from ..families.observations import fill
+from ..families.observations import fill, has_gaps, split_labels
 from ..families.real.normal import Normal
 from ..families.reframe import framed, reframe
 from ..families.support import check_observations, check_weights
 from ..geometry.points import Mean
+from ..geometry.programs import compiled_once, is_at_hand
 from ..harmonium.base import AbstractHarmonium
 from ..harmonium.latent import gauge
 from ..priors.conjugate import ConjugatePrior
@@ -79,6 +80,19 @@ def widths_from_origin(model: Any, xs: Any, weights: Array | None) -> float:
     return float(max(ratios, default=0.0))
 
 
+def in_raw_units(inner: M, model: M) -> M:
+    """The model as it was given, in the form of the model in the frame of rows: one program."""
+    given = iter(_frames(model))
+
+    def raw(node: Any) -> Any:
+        if not isinstance(node, Frame):
+            return node
+        zero = np.zeros_like(node.shift)
+        return next(given, None) or Frame(jax.device_put(zero), jax.device_put(zero + 1))
+
+    return jax.tree.map(raw, inner, is_leaf=lambda node: isinstance(node, Frame))
+
+
 def change_frame(source: Any, target: Any, coords: Any) -> Any:
     """Natural coordinates in a model that differs in its frames."""
     return _in_float64(_change, source, target, coords)
@@ -102,8 +116,17 @@ def _frames(model: Any) -> list[Frame]:
     return [leaf for leaf in leaves if isinstance(leaf, Frame)]
 
 
-@partial(jax.jit, static_argnums=3)
 def _framed(family: Any, xs: Any, weights: Array | None, scaled: bool, keeps: Any) -> Any:
+    if has_gaps(xs) or not all(map(is_at_hand, jax.tree.leaves((xs, weights)))):
+        return _compiled_frame(family, xs, weights, scaled, keeps)
+    # NumPy has nothing to compile.
+    rows = jax.tree.map(np.asarray, split_labels(xs)[0])
+    own = np.ones(len(jax.tree.leaves(rows)[0]), dtype_of(rows)) if weights is None else weights
+    return framed(family, rows, shares(np.asarray(own), 0, dtype_of(rows)), scaled, keeps)
+
+
+@partial(jax.jit, static_argnums=3)
+def _compiled_frame(family: Any, xs: Any, weights: Array | None, scaled: bool, keeps: Any) -> Any:
     xs = fill(jax.random.key(0), xs)
     rows = jax.tree.leaves(xs)[0]
     return framed(family, xs, shares(weights, rows.shape[0], dtype_of(xs)), scaled, keeps)
@@ -118,15 +141,16 @@ def _in_float64(function: Callable[..., Any], source: Any, target: Any, *trees: 
 
 
 def _cast(tree: Any, dtype: Any) -> Any:
-    return jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), tree)
+    # By way of the host: a conversion by JAX is a program for every shape.
+    return jax.tree.map(lambda leaf: jax.device_put(np.asarray(leaf, dtype)), tree)
 
 
-@jax.jit
+@compiled_once
 def _change(source: Any, target: Any, coords: Any) -> Any:
     return _moved(source, target, coords)[0]
 
 
-@jax.jit
+@compiled_once
 def _change_total(source: Any, target: Any, total: Any, mass: Array) -> Any:
     zeros = jax.tree.map(jnp.zeros_like, total)
     _, transpose = jax.vjp(lambda coords: _moved(target, source, coords), zeros)

@@ -7,29 +7,33 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, ArrayLike, Bool, Float, Key
+from jaxtyping import Array, ArrayLike, Float, Key
 
 from ..families.base import AbstractExponentialFamily
 from ..families.compiled import initialize_from_sample
 from ..families.observations import labeled, split_labels
 from ..families.sketches import KINDS, sketches, some_rows
 from ..families.support import check_observations
+from .loop import RUNNING, Rules, begin, take
+from .methods import EM, AbstractMethod
+from .sources import CHUNK, climb, slots_for
 
 # Starts that are tried for each one that is asked for.
 _TRIED = 4
 
-# Steps of EM that tell good starts from bad ones.
-_STEPS = 20
+# Steps of EM that tell good starts from bad ones: those of one call of the loop.
+_STEPS = CHUNK
 
 
 def starts(
     model: AbstractExponentialFamily,
+    method: AbstractMethod,
     key: Key[Array, ""],
     xs: Any,
     weights: Float[Array, " n"] | None,
     prior: Any,
     count: int,
-) -> Any:
+) -> tuple[Any, np.ndarray]:
     """Coordinates to start from, the best first, along a leading axis.
 
     Several times as many starts of all kinds are improved by a few steps of EM on some of the rows;
@@ -37,24 +41,30 @@ def starts(
 
     Args:
         model: the model, in the frame of the rows.
+        method: of the fit; steps of plain EM are those of its own program.
         key: JAX random key.
         xs: rows of observations; of a stream, the first ones.
         weights: n numbers, not negative; equal where not given.
         prior: conjugate prior, or `None`.
         count: number of starts.
+
+    Returns:
+        The coordinates, NumPy arrays, and which of them lie in the domain.
     """
     kinds = list(islice(cycle(KINDS), _TRIED * count))
     found = sketches(model, key, xs, weights, kinds)
     if not jax.tree.leaves(found):
         # Without latent variables there is one start, the maximum.
-        coords, _ = initialize_from_sample(model, found, key, xs, weights)
-        return jax.tree.map(lambda leaf: jnp.stack([leaf] * count), coords)
-    coords = _starts(model, found, key, xs, weights)
+        coords, valid = initialize_from_sample(model, found, key, xs, weights)
+        return jax.tree.map(lambda a: np.stack([a] * count), (coords, valid))
+    made = [
+        initialize_from_sample(model, take(found, i), key, xs, weights) for i in range(len(kinds))
+    ]
+    coords, valid = jax.tree.map(lambda *leaves: np.stack(leaves), *made)
     rows, parts = some_rows(xs, weights)
-    climbed, objectives, sound = _climb(model, coords, rows, parts, prior)
-    ranked = np.where(np.asarray(sound), np.asarray(objectives), -np.inf)
-    best = np.argsort(-ranked, kind="stable")[:count]
-    return jax.tree.map(lambda leaf: leaf[best], climbed)
+    coords, ranked = _climb(model, method, coords, valid, rows, parts, prior, slots_for(count))
+    best = np.argsort(_lost(ranked), kind="stable")[:count]
+    return take(coords, best), valid[best]
 
 
 def clustered(
@@ -96,30 +106,35 @@ def clustered(
     return labeled(rows, labels), (own[:, None] * given).reshape(-1)
 
 
-@jax.jit
-def _starts(
-    model: AbstractExponentialFamily, found: Any, key: Array, xs: Any, weights: Array | None
-) -> Any:
-    return jax.vmap(lambda sketch: initialize_from_sample(model, sketch, key, xs, weights)[0])(
-        found
-    )
+def _lost(objectives: np.ndarray) -> np.ndarray:
+    # What is lost against the best, in units of rounding: where that is all, the first one counts.
+    top = objectives.max()
+    unit = 64 * np.finfo(objectives.dtype).eps * max(1.0, abs(top))
+    return np.floor((top - objectives) / unit) if np.isfinite(top) else np.zeros_like(objectives)
 
 
-@jax.jit
 def _climb(
-    model: AbstractExponentialFamily, starts: Any, xs: Any, weights: Array | None, prior: Any
-) -> tuple[Any, Float[Array, " starts"], Bool[Array, " starts"]]:
-    # What a few steps reach, its objective, and whether all of them were valid.
-    def climb(coords: Any) -> tuple[Any, Array, Array]:
-        def step(state: Any, _: None) -> tuple[Any, None]:
-            coords, _, sound = state
-            following, objective, valid = model._em_step(coords, xs, weights, prior)
-            sound = sound & valid & jnp.isfinite(objective)
-            kept = jax.tree.map(lambda new, old: jnp.where(sound, new, old), following, coords)
-            return (kept, objective, sound), None
-
-        zero = jnp.zeros((), jax.tree.leaves(coords)[0].dtype)
-        begin = coords, zero, model._in_domain(coords)
-        return jax.lax.scan(step, begin, length=_STEPS)[0]
-
-    return jax.vmap(climb)(starts)
+    model: AbstractExponentialFamily,
+    method: AbstractMethod,
+    coords: Any,
+    valid: np.ndarray,
+    xs: Any,
+    weights: Array | None,
+    prior: Any,
+    width: int,
+) -> tuple[Any, np.ndarray]:
+    # What a few steps reach, and the objective before the last one, −∞ where any was not valid. All
+    # run in the slots of the loop, a few at a time.
+    usual = isinstance(method, EM) and method.plan.assignments == "soft" and not method.acceleration
+    plain = method if usual else EM()
+    reached, ranked = [], []
+    for first in range(0, len(valid), width):
+        slots = np.arange(first, first + width) % len(valid)
+        run = begin(model, plain, take(coords, slots), valid[slots])
+        data = xs, weights, prior, None, Rules(_STEPS, -1.0), _STEPS
+        run, _, ends = climb(model, plain, *data, run)
+        reached.append(jax.tree.map(np.asarray, ends))
+        objectives = np.asarray(run.past)[:, 0]
+        ranked.append(np.where(np.asarray(run.code) == RUNNING, objectives, -np.inf))
+    joined = jax.tree.map(lambda *leaves: np.concatenate(leaves)[: len(valid)], *reached)
+    return joined, np.concatenate(ranked)[: len(valid)]

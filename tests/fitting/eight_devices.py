@@ -14,11 +14,11 @@ import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 import expfam as ef
+from expfam.families import compiled
 from expfam.families.sketches import KINDS, sketches
 from expfam.fitting import sources
-from expfam.fitting.loop import Rules, begin
-from expfam.fitting.standardize import _framed
-from expfam.fitting.starts import _starts
+from expfam.fitting.loop import Rules, begin, take
+from expfam.fitting.standardize import _compiled_frame
 from expfam.harmonium import steps
 
 warnings.simplefilter("error")
@@ -76,21 +76,23 @@ def check_programs():
     xs, weights = dealt(MESH), dealt(MESH, WEIGHTS)
     params = MIXTURE.initialize_from_sample(KEY, xs).coords
     factors = ef.factor_analysis(P, 1)
-    found = sketches(MIXTURE, KEY, xs, None, KINDS[:2])
-    run = begin(MIXTURE, EM, jax.tree.map(lambda a: a[None], params))
+    found = take(sketches(MIXTURE, KEY, xs, None, KINDS[:1]), 0)
+    start = jax.jit(compiled.initialize_from_sample)
+    compress = jax.jit(sources._compress)
+    run = begin(MIXTURE, EM, jax.tree.map(lambda a: a[None], params), np.ones(1, bool))
     step = jax.jit(MIXTURE.expectation_maximization)
     lowered = {
         "EM step": steps._em_step.lower(MIXTURE, params, xs, None, None),
         "EM step in a program": step.lower(ef.Natural(params), xs, weights),
         "density": steps._average_density.lower(MIXTURE, params, xs, weights),
-        "starts": _starts.lower(MIXTURE, found, KEY, xs, None),
-        "compression": sources._compress.lower(factors, xs, weights),
-        "frame": _framed.lower(ef.Normal(P), xs, weights, True, None),
+        "starts": start.lower(MIXTURE, found, KEY, xs, None),
+        "compression": compress.lower(factors, xs, weights),
+        "frame": _compiled_frame.lower(ef.Normal(P), xs, weights, True, None),
         "loop": sources.climb.lower(MIXTURE, EM, xs, weights, None, KEY, Rules(4, 1e-6), 4, run),
     }
     for name, program in lowered.items():
-        compiled = program.compile()
-        text = getattr(compiled, "compiled", compiled).as_text()
+        built = program.compile()
+        text = getattr(built, "compiled", built).as_text()
         size, kinds = moved(text)
         assert kinds == {"all-reduce"}, (name, kinds)
         assert size < 100, (name, size)

@@ -79,7 +79,7 @@ def test_restarts_equal_single_fits_of_their_starts():
     method = ef.EM(max_steps=10, tolerance=None)
     result = ef.fit(MIXTURE, XS, key=KEY, method=method, restarts=3)
     inner = in_frame_of(MIXTURE, XS, None, scaled=False)
-    found = starts(inner, jax.random.split(KEY)[0], XS, None, None, 3)
+    found, _ = starts(inner, method, jax.random.split(KEY)[0], XS, None, None, 3)
     for i, final in enumerate(result.restart_log_likelihoods):
         coords = jax.tree.map(lambda leaf, i=i: leaf[i], found)
         start = ef.Natural(change_frame(inner, MIXTURE, coords))
