@@ -1,5 +1,6 @@
 """Exponential-family geometry: families, latent-variable models and their fitting, in JAX."""
 
+from . import assess as assess
 from . import plot as plot
 from .compilation_cache import enable_compilation_cache as enable_compilation_cache
 from .families.base import AbstractExponentialFamily as AbstractExponentialFamily

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from .assess.comparison import Comparison
 from .fitting.result import Fit
 from .geometry.points import Natural
 from .harmonium.base import AbstractHarmonium
@@ -122,6 +123,39 @@ def likelihood_curve(*fits: Fit, labels: tuple[str, ...] | None = None, ax: Any 
     ax.set_xlabel("step")
     ax.set_ylabel("mean log-likelihood per row")
     if labels is not None:
+        ax.legend(frameon=False)
+    return ax
+
+
+def criterion_curves(comparison: Comparison, *, ax: Any = None) -> Any:
+    """The criterion of compared models, over their numbers; the best one is marked.
+
+    Models that were named by tuples of a name and a number, e.g. ("tied", 3), have a curve for each
+    name; those named by numbers have one; others are drawn over the number of their parameters.
+
+    Args:
+        comparison: result of `assess.compare`.
+        ax: matplotlib axes; the current ones where not given.
+
+    Returns:
+        The axes.
+    """
+    ax = _axes(ax)
+    keys = [key if isinstance(key, tuple) else (key,) for key in comparison.keys]
+    numbered = all(isinstance(key[-1], int) for key in keys)
+    curves: dict[str, list[tuple[float, float]]] = {}
+    for key, model, value in zip(keys, comparison.models, comparison.values, strict=True):
+        name = " ".join(map(str, key[:-1])) if numbered else ""
+        curves.setdefault(name, []).append((key[-1] if numbered else model.n_parameters, value))
+    best = (keys[0][-1] if numbered else comparison.best_model.n_parameters), comparison.values[0]
+    for k, name in enumerate(sorted(curves)):
+        ax.plot(*zip(*sorted(curves[name]), strict=True), "o-", ms=4, color=_color(k), label=name)
+    ax.plot(*best, "o", ms=11, mfc="none", mec="black")
+    ax.set_xlabel("number of components" if numbered else "number of parameters")
+    ax.set_ylabel(f"{comparison.criterion} (smaller is better)")
+    if numbered:
+        ax.set_xticks(sorted({key[-1] for key in keys}))
+    if len(curves) > 1:
         ax.legend(frameon=False)
     return ax
 
