@@ -488,9 +488,10 @@ class AbstractExponentialFamily(AbstractKernels[C]):
 
 
 DEGENERATE = (
-    "the maximum of the likelihood is not attained: some covariance is singular or some "
-    "probability zero. Causes: fewer rows than dimensions, constant, duplicated or linearly "
-    "dependent columns, repeated rows, or a component that holds too few rows. Remedies: a prior, "
+    "the maximum of the likelihood is not attained: some covariance is singular, some probability "
+    "zero, or some coefficient infinite. Causes: fewer rows than dimensions, constant, duplicated "
+    "or linearly dependent columns, repeated rows, covariates that separate responses, or a "
+    "component that holds too few rows. Remedies: a prior, "
     "e.g. prior=expfam.weak_prior(model, xs); fewer components; a smaller covariance structure; or "
     "drop the columns."
 )

@@ -276,10 +276,15 @@ def total_weight(xs: Any, weights: Array | None) -> Any:
 
 @jax.jit
 def maximum_likelihood(family: Any, xs: Any, weights: Array | None) -> tuple[Any, Array]:
-    """The estimate from rows, and whether it has their average statistic up to rounding."""
+    """The estimate from rows, and whether it is the maximum up to rounding."""
     parts = shares_of(xs, weights)
     coords = family._estimate(xs, parts)
-    return coords, _has_means(family, coords, weighted_average(family, xs, parts))
+    return coords, family._attains(coords, xs, parts)
+
+
+def has_average(family: Any, coords: Any, xs: Any, parts: Array) -> Array:
+    """Whether coordinates have the average statistic of rows as means, up to rounding."""
+    return _has_means(family, coords, weighted_average(family, xs, parts))
 
 
 @jax.jit

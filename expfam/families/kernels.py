@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Key, PyTree
 
 from ..geometry.bound import BoundMethod
+from ..geometry.grouping import AbstractGrouping
 from ..geometry.manifold import Layout, chart_name, layout_of, remembered
 from ..geometry.points import AbstractPoint, Mean, Natural
 from ..geometry.spaces import Chart, is_space, pack, unpack
@@ -209,6 +210,20 @@ class AbstractKernels(eqx.Module, Generic[C]):
         It has the average statistic for its mean coordinates; where that average alone does not
         determine it to the digits that the rows do, it is computed from the rows.
         """
+
+    @abstractmethod
+    def _attains(self, coords: C, xs: Data, shares: Float[Array, " n"]) -> Bool[Array, ""]:
+        """Whether coordinates are the maximum of the likelihood of rows, up to rounding."""
+
+    @property
+    @abstractmethod
+    def _guarded(self) -> bool:
+        """Whether M-steps may be too long, so that what falls has to be halved."""
+
+    @property
+    @abstractmethod
+    def _grouping(self) -> AbstractGrouping:
+        """How rows are divided into groups, where a mixture of the family starts."""
 
     @abstractmethod
     def _entropy(self, coords: C) -> Float[Array, ""]:

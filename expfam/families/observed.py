@@ -5,9 +5,10 @@ from typing import Any, TypeVar
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from ..geometry.derivatives import differentiated_as
+from ..geometry.grouping import ByClusters
 from ..geometry.points import pairing
 from ..geometry.table import Kind, Table
 from . import compiled
@@ -43,6 +44,17 @@ class AbstractObservedFamily(AbstractExponentialFamily[C]):
         return differentiated_as(
             self._log_density(coords, x), self._log_normalizer_given(coords, x)
         )
+
+    def _attains(self, coords: C, xs: Data, shares: Float[Array, " n"]) -> Bool[Array, ""]:
+        return compiled.has_average(self, coords, xs, shares)
+
+    @property
+    def _guarded(self) -> bool:
+        return False
+
+    @property
+    def _grouping(self) -> ByClusters:
+        return ByClusters()
 
     def _observe(self, x: Data) -> Data:
         return x

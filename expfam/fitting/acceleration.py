@@ -19,6 +19,7 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Float
 
+from ..families.ascent import middle
 from ..families.base import AbstractExponentialFamily
 from .averages import Averages
 
@@ -118,7 +119,12 @@ def accelerate(
     direction = _direction(kept, changes)
     following = model._from_unconstrained(restore(kept.free + direction))
     informed = jnp.any(changes.moves)
-    candidate = _choose(informed, following, kept.image)
+    image = kept.image
+    if model._guarded:
+        # An EM step that fell is halved.
+        half = middle(model, kept.coords, memory.candidate)
+        image, plain = _choose(good | ~plain, image, half), jnp.array(False)
+    candidate = _choose(informed, following, image)
     # The maximum of the quadratic that the memory stands for; without one nothing is known.
     remaining = jnp.where(informed, jnp.dot(direction, kept.slope) / 2, jnp.inf)
     return present, Memory(candidate, kept, changes), good | plain, remaining

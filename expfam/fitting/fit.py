@@ -15,11 +15,13 @@ from ..families.compiled import in_domain
 from ..geometry.points import Natural
 from ..geometry.programs import compiled_once
 from ..geometry.shards import with_automatic_axes
+from ..geometry.spaces import is_space
 from ..priors.conjugate import ConjugatePrior, check_prior
 from .blocks import is_stream
 from .checkpoint import Checkpoint, check_checkpoint, mark
 from .loop import Journal, Rules, follow, open_journal, take
-from .methods import EM, AbstractMethod
+from .methods import EM, AbstractMethod, StepwiseEM
+from .natural_gradient import NaturalGradient
 from .report import announce, report
 from .result import Fit
 from .settings import whole
@@ -196,6 +198,12 @@ def _check_arguments(
             f"fit: `method` assigns rows to components, of which {type(model).__name__} has none; "
             'give a mixture, or EM(assignments="soft").'
         )
+    if isinstance(method, StepwiseEM | NaturalGradient) and _has_ledger(model):
+        raise TypeError(
+            f"fit: `method` must be expfam.EM(...) or expfam.Gradient(...) for {model!r}, whose "
+            "statistics are those of a step from the present coefficients, but is "
+            f"{type(method).__name__}."
+        )
     restarts = whole("fit", "restarts", 1)(restarts)
     named = [name for name, value in start.items() if value is not None]
     if len(named) == 2:
@@ -209,6 +217,11 @@ def _check_arguments(
     if "start" in named and rows is None:
         raise ValueError("fit: `start` must be left out where `xs` comes in blocks; give `params`.")
     return restarts
+
+
+def _has_ledger(model: AbstractExponentialFamily) -> bool:
+    leaves = jax.tree.leaves(model.spaces, is_leaf=is_space)
+    return any(space.dim == 0 and 0 not in space.shape for space in leaves)
 
 
 def _is_key(key: Array) -> bool:

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float
 
+from ..families import ascent
 from ..families.base import AbstractExponentialFamily
 from .acceleration import accelerate, begin
 from .assignments import ASSIGNMENTS, reweighted, weights_to_hold
@@ -183,14 +184,15 @@ class EM(AbstractMethod):
         )
 
     def init(self, model: AbstractExponentialFamily, coords: Any) -> Any:
-        """The coordinates themselves; with acceleration, a memory of steps."""
+        """The coordinates; with acceleration, a memory of steps; of guarded models, an ascent."""
         if self.acceleration:
             return begin(model, coords, self.acceleration)
-        return self._held(model, coords)
+        held = self._held(model, coords)
+        return ascent.begin(held) if self._guards(model) else held
 
     def point(self, model: AbstractExponentialFamily, state: Any) -> Any:
-        """The coordinates themselves; with acceleration, those to be tried."""
-        return state.candidate if self.acceleration else state
+        """The coordinates themselves, or those to be tried."""
+        return state.candidate if self.acceleration or self._guards(model) else state
 
     def advance(
         self,
@@ -205,13 +207,23 @@ class EM(AbstractMethod):
             present, following, comparable, remaining = accelerate(model, state, averages, prior)
             kept = present.kept
             return Step(present, following, kept.objective, kept.valid, comparable, remaining)
-        following, valid = model._m_step(state, averages.means, averages.total, prior)
-        value = averages.objective(model, state, prior)
-        return Step(state, self._held(model, following), value, valid)
+        at = self.point(model, state)
+        image, valid = model._m_step(at, averages.means, averages.total, prior)
+        value, image = averages.objective(model, at, prior), self._held(model, image)
+        if not self._guards(model):
+            return Step(state, image, value, valid)
+        present, following, good = ascent.proceed(model, state, value, image)
+        return Step(present, following, present.best, valid | ~good, good)
 
     def coords(self, model: AbstractExponentialFamily, state: Any) -> Any:
-        """The coordinates themselves; with acceleration, those that were kept."""
-        return state.kept.coords if self.acceleration else state
+        """The coordinates themselves, or those that were kept."""
+        if self.acceleration:
+            return state.kept.coords
+        return state.kept if self._guards(model) else state
+
+    def _guards(self, model: AbstractExponentialFamily) -> bool:
+        # Objectives at drawn assignments cannot be compared.
+        return model._guarded and self.assignments != "sampled"
 
     def _held(self, model: Any, coords: Any) -> Any:
         # With the weights that are fixed: the components of an M-step do not depend on them.

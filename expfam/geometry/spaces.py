@@ -260,6 +260,34 @@ class Replicated(AbstractSpace):
         return jax.vmap(lambda row: self.space.unpack(row, chart))(rows)
 
 
+@final
+class Ledger(AbstractSpace):
+    """Arrays that are zero in every point, and none of its coordinates.
+
+    Their mean leaf is what a model takes down of the rows for its M-step, beside the gradient.
+    """
+
+    sizes: tuple[int, ...] = eqx.field(static=True)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The sizes."""
+        return self.sizes
+
+    @property
+    def dim(self) -> int:
+        """0."""
+        return 0
+
+    def pack(self, leaf: Array, chart: Chart) -> Float[Array, " dim"]:
+        """Nothing."""
+        return jnp.zeros((0,), leaf.dtype)
+
+    def unpack(self, vector: Float[Array, " dim"], chart: Chart) -> Array:
+        """Zeros."""
+        return jnp.zeros(self.sizes, vector.dtype)
+
+
 def is_space(node: object) -> bool:
     """Whether a node of a `spaces` tree is a leaf of it (pass as `is_leaf` to `jax.tree.map`)."""
     return isinstance(node, AbstractSpace)

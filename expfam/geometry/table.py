@@ -191,19 +191,27 @@ class Table:
         return self._matched(Clusters(self.mean, centers @ whitening.T / unit, offsets))
 
     def _matched(self, clusters: Clusters) -> Clusters:
-        # In the order of the labels: the pair of a label and a cluster that share most weight
-        # first.
+        order = self.order(self.members(clusters))
+        return Clusters(clusters.mean, clusters.directions[order], clusters.offsets[order])
+
+    def order(self, members: np.ndarray) -> np.ndarray:
+        """The order of groups that fits the labels, shape `(K,)`.
+
+        Args:
+            members: which rows are in which group, shape `(K, n)`.
+        """
+        # The pair of a label and a group that share most weight first.
+        count = len(members)
         if self.labels is None:
-            return clusters
-        count = len(clusters.offsets)
+            return np.arange(count)
         known = self.labels == np.arange(count)[:, None]
-        shared = (known * self.shares) @ self.members(clusters).T
+        shared = (known * self.shares) @ members.T
         order = np.zeros(count, int)
         for _ in range(count):
             label, own = np.unravel_index(np.argmax(shared), shared.shape)
             order[label] = own
             shared[label], shared[:, own] = -1, -1
-        return Clusters(clusters.mean, clusters.directions[order], clusters.offsets[order])
+        return order
 
     def members(self, clusters: Clusters) -> np.ndarray:
         """Which rows are in which cluster, shape `(K, n)`."""

@@ -18,6 +18,7 @@ from ..families.observations import has_gaps
 from ..families.observed import estimate_from_average
 from ..families.support import check_data
 from ..geometry.checks import require
+from ..geometry.grouping import AbstractGrouping
 from ..geometry.manifold import layout_of
 from ..geometry.points import Mean, Natural
 from ..geometry.table import Kind, Table
@@ -309,6 +310,17 @@ class AbstractHarmonium(AbstractExponentialFamily[HarmoniumCoords]):
 
     def _estimate(self, xs: Data, shares: Array) -> HarmoniumCoords:
         return estimate_from_average(self, xs, shares)
+
+    def _attains(self, coords: HarmoniumCoords, xs: Data, shares: Array) -> Bool[Array, ""]:
+        return compiled.has_average(self, coords, xs, shares)
+
+    @property
+    def _guarded(self) -> bool:
+        return self.observable._guarded
+
+    @property
+    def _grouping(self) -> AbstractGrouping:
+        return self.observable._grouping
 
     def _entropy(self, coords: HarmoniumCoords) -> Array:
         return self.interaction.entropy(coords)

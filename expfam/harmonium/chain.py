@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
-from ..families import cells
+from ..families import cells, compiled
 from ..families.base import AbstractExponentialFamily, Data
 from ..families.cells import AbstractCells
 from ..families.compiled import dtype_of
@@ -27,6 +27,7 @@ from ..families.outcomes import n_outcomes
 from ..families.support import Support, replicate
 from ..geometry import spaces
 from ..geometry.derivatives import differentiated_as
+from ..geometry.grouping import ByClusters
 from ..geometry.table import Kind, Table
 from . import paths
 from .interaction import HarmoniumCoords, LikelihoodCoords
@@ -191,6 +192,17 @@ class AbstractChain(AbstractExponentialFamily[ChainCoords]):
 
     def _estimate(self, xs: Data, shares: Array) -> ChainCoords:
         return estimate_from_average(self, xs, shares)
+
+    def _attains(self, coords: ChainCoords, xs: Data, shares: Array) -> Bool[Array, ""]:
+        return compiled.has_average(self, coords, xs, shares)
+
+    @property
+    def _guarded(self) -> bool:
+        return self.emission._guarded
+
+    @property
+    def _grouping(self) -> ByClusters:
+        return ByClusters()
 
     def _entropy(self, coords: ChainCoords) -> Array:
         initial, transition, _ = self.logarithms(coords)

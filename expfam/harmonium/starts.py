@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 from ..families.real.normal import Normal
 from ..families.support import leaves_of
 from ..geometry.structures import Identity, PositiveDefinite, Scale
-from ..geometry.table import Clusters, Kind, Seeds, Table
+from ..geometry.table import Kind, Seeds, Table
 from .interaction import HarmoniumCoords
 
 # So many rows, spread over all, count as members of each cluster at the start, so that small
@@ -24,12 +24,12 @@ class MixtureSketch(NamedTuple):
     """What decides where a mixture starts.
 
     Attributes:
-        clusters: of the rows.
+        groups: of the rows.
         shares: part of every row that counts as a member of each cluster besides, shape `(K,)`.
         parts: sketches of the components, along a leading axis.
     """
 
-    clusters: Clusters
+    groups: Any
     shares: Any
     parts: Any
 
@@ -67,15 +67,16 @@ def sketch_mixture(
     n, count = np.count_nonzero(table.weights), mixture.n_components
     if n < count:
         raise ValueError(f"`n_components` must not exceed the number of rows, {n}, but is {count}.")
-    clusters = table.clusters(rng, kind, count)
-    members = table.members(clusters)
+    grouping = mixture.component._grouping
+    groups = grouping.find(rng, table, kind, count)
+    members = grouping.members(table, groups)
     shares = np.where(_flat(mixture, table, members), members @ table.shares, 0)
     shares = np.maximum(shares, _SMOOTHING / n)
     parts = [
         mixture.component._sketch(rng, table.reweighted(table.weights * (own + share)), kind)
         for own, share in zip(members, shares, strict=True)
     ]
-    return MixtureSketch(clusters, shares, jax.tree.map(lambda *leaves: np.stack(leaves), *parts))
+    return MixtureSketch(groups, shares, jax.tree.map(lambda *leaves: np.stack(leaves), *parts))
 
 
 def start_mixture(
@@ -94,8 +95,7 @@ def start_mixture(
         features: of the rows.
         weights: of the rows.
     """
-    mean, directions, offsets = sketch.clusters
-    labels = jnp.argmax((features - mean) @ directions.T + offsets, axis=1)
+    labels = mixture.component._grouping.labels(sketch.groups, features)
     members = jax.nn.one_hot(labels, mixture.n_components, axis=0, dtype=weights.dtype)
     count = jnp.sum(members * weights, axis=1)
     parts = jax.vmap(mixture.component._initialize_from_sample, in_axes=(0, None, None, 0))(
@@ -110,7 +110,7 @@ def _flat(mixture: Any, table: Table, members: np.ndarray) -> np.ndarray:
     if not all(support.is_real for support in leaves_of(component.observed_support)):
         return np.zeros(len(members), bool)
     full = isinstance(component, Normal) and component.structure == PositiveDefinite()
-    return table.flat(members, full)
+    return component._grouping.flat(table, members, full)
 
 
 def sketch_linear(linear: Any, rng: np.random.Generator, table: Table, kind: Kind) -> LinearSketch:

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax.core import Tracer
 from jaxtyping import Array, Bool, Float
 
-from ..families import compiled
+from ..families import ascent, compiled
 from ..families.base import DEGENERATE, AbstractExponentialFamily, Data
 from ..families.conversion import Numbers
 from ..families.ladder import padded
@@ -127,7 +127,14 @@ def _fewer_rows(model: Any, xs: Any, weights: Any) -> tuple[Any, ...]:
 def _em_step(
     model: Any, coords: Any, xs: Any, weights: Any, prior: Any
 ) -> tuple[Natural, Bool[Array, ""]]:
-    means = model._expectation(coords, xs, weights)
     total = compiled.total_weight(xs, weights)
-    following, valid = model._m_step(coords, means, total, prior)
-    return Natural(following), valid
+    if not model._guarded:
+        means = model._expectation(coords, xs, weights)
+        following, valid = model._m_step(coords, means, total, prior)
+        return Natural(following), valid
+
+    def objective(coords: Any) -> Array:
+        return model._objective(coords, xs, weights, prior, total)
+
+    following, value, valid = model._em_step(coords, xs, weights, prior)
+    return Natural(ascent.not_falling(model, coords, following, value, objective)), valid

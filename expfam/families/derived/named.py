@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 import numpy as np
 from jaxtyping import Array, Bool, Float, Key, PyTree
 
+from ...geometry.grouping import AbstractGrouping
 from ...geometry.table import Kind, Table
 from .. import compiled
 from ..base import AbstractExponentialFamily, Data
@@ -94,6 +95,17 @@ class AbstractNamedFamily(AbstractExponentialFamily[C]):
 
     def _observe(self, x: Data) -> Data:
         return x
+
+    def _attains(self, coords: C, xs: Data, shares: Float[Array, " n"]) -> Bool[Array, ""]:
+        return self.definition._attains(coords, xs, shares)
+
+    @property
+    def _guarded(self) -> bool:
+        return self.definition._guarded
+
+    @property
+    def _grouping(self) -> AbstractGrouping:
+        return self.definition._grouping
 
     def _features(self, x: Data) -> Float[Array, " features"]:
         return self.definition._features(x)

@@ -1,0 +1,1 @@
+"""Families of responses given covariates, and what is made of them."""
