@@ -48,6 +48,11 @@ class AbstractConditional(AbstractExponentialFamily[C]):
         """None: nothing is latent."""
         return 0
 
+    @property
+    def n_parameters(self) -> int:
+        """All coordinates: nothing is latent."""
+        return self.dim
+
     def _log_evidence(self, coords: C, x: Data) -> Float[Array, ""]:
         return differentiated_as(
             self._log_density(coords, x), self._log_normalizer_given(coords, x)

@@ -22,7 +22,8 @@ from .conditional import AbstractConditional, refuse
 from .estimates import climb, least_squares
 from .grouping import ByLines
 from .missing import ResponseCells
-from .responses import AbstractResponse, response_of
+from .response import AbstractResponse
+from .responses import response_of
 
 # Where a Newton step promises less than the first, in nats a row, but moves the predictors by more
 # than the second, the likelihood grows for ever: covariates separate the responses.
@@ -82,7 +83,7 @@ class Regression(AbstractConditional[RegressionCoords]):
         >>> model = ef.Regression(ef.Poisson(), n_covariates=1)
         >>> params = model.maximum_likelihood((u, y))
         >>> model.coefficients(params).round(2).tolist()
-        [0.88]
+        [0.87]
     """
 
     response: AbstractExponentialFamily
