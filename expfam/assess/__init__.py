@@ -1,5 +1,11 @@
 """What comes after a fit: choice of a model, uncertainty, quality, anomalies."""
 
+from .anomalies import AnomalyCurves as AnomalyCurves
+from .anomalies import Threshold as Threshold
+from .anomalies import anomaly_curves as anomaly_curves
+from .anomalies import anomaly_scores as anomaly_scores
+from .anomalies import explain as explain
+from .anomalies import threshold as threshold
 from .comparison import Comparison as Comparison
 from .comparison import compare as compare
 from .criteria import Criteria as Criteria
