@@ -5,8 +5,9 @@ follows from them, in `AbstractExponentialFamily`.
 """
 
 from abc import abstractmethod
+from collections.abc import Callable
 from types import MethodType
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 import equinox as eqx
 import jax
@@ -30,7 +31,12 @@ class AbstractKernels(eqx.Module, Generic[C]):
     """A manifold with dual affine charts, and the kernels of the distributions on it.
 
     Coordinates are structured like `spaces`.
+
+    Attributes:
+        readers: the methods that read a point in the usual parameters, which `print` shows.
     """
+
+    readers: ClassVar[tuple[Callable[..., Any], ...]] = ()
 
     if not TYPE_CHECKING:
 

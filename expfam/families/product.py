@@ -9,11 +9,13 @@ from jaxtyping import Array, Bool, Key, PyTree
 
 from ..geometry import spaces
 from ..geometry.checks import whole
+from ..geometry.points import Natural
 from . import compiled
 from .base import AbstractExponentialFamily
 from .cells import AbstractCells, conditional, draw, expectation, log_evidence, log_normalizer_given
 from .conjugacy.factors import Copies, Factors
 from .observed import AbstractObservedFamily, is_fully_observed
+from .readings import read_each, readings
 from .support import replicate
 
 
@@ -45,6 +47,12 @@ class Product(AbstractObservedFamily[tuple]):
                 "Product: `factors` must be a non-empty tuple of families without latent "
                 f"variables, but is {self.factors!r}."
             )
+
+    def _read_factors(self, params: Natural[tuple]) -> Any:
+        pairs = zip(self.factors, params.coords, strict=True)
+        return {str(i): readings(family, Natural(own)) for i, (family, own) in enumerate(pairs)}
+
+    readers = (_read_factors,)
 
     @property
     def spaces(self) -> tuple:
@@ -152,6 +160,11 @@ class Replicated(AbstractObservedFamily[Any]):
                 "Replicated: `family` must be a family without latent variables, but is "
                 f"{self.family!r}."
             )
+
+    def _read_copies(self, params: Natural[Any]) -> Any:
+        return read_each(self.family, params)
+
+    readers = (_read_copies,)
 
     @property
     def spaces(self) -> Any:

@@ -8,7 +8,9 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ..families.base import AbstractExponentialFamily
+from ..families.readings import readings
 from ..geometry.points import Natural
+from ..geometry.readable import as_html, numbers, readable
 
 
 @final
@@ -55,17 +57,21 @@ class Fit(eqx.Module):
 
     def __repr__(self) -> str:
         """What a person wants to know, in a few lines."""
-        name = f"{type(self.model).__name__}, {self.model.dim} parameters"
+        name = eqx.tree_pformat(self.model, width=1000)
         lines = [
             f"Fit of {name}: {self.status.name} after {self.steps} steps",
             f"  log-likelihood {self.log_likelihood:.6g} nats a row",
+            f"  parameters     {self.model.n_parameters}",
         ]
         if self.remaining_gain < float("inf"):
             lines.append(f"  left to gain   {self.remaining_gain:.2g} nats a row")
         if len(self.restart_statuses) > 1:
-            finals = ", ".join(f"{value:.6g}" for value in self.restart_log_likelihoods.tolist())
-            lines.append(f"  restarts       {finals}")
-        return "\n".join(lines)
+            lines.append(f"  restarts       {numbers(self.restart_log_likelihoods)}")
+        found = readings(self.model, self.params) or self.params.coords
+        return readable("\n".join(lines), found)
+
+    def _repr_html_(self) -> str:
+        return as_html(repr(self))
 
     @property
     def log_likelihood(self) -> float:

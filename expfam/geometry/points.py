@@ -12,6 +12,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
+from .readable import as_html, readable
+
 C = TypeVar("C")
 
 
@@ -50,6 +52,13 @@ class AbstractPoint(eqx.Module, Generic[C]):
     def __neg__(self) -> Self:
         """The opposite point."""
         return type(self)(jax.tree.map(jnp.negative, self.coords))  # pyright: ignore[reportCallIssue] as above
+
+    def __repr__(self) -> str:
+        """The coordinates by name, a line for each; of long ones the first and last."""
+        return readable(f"{type(self).__name__} coordinates", self.coords)
+
+    def _repr_html_(self) -> str:
+        return as_html(repr(self))
 
 
 @final

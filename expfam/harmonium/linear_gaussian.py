@@ -155,6 +155,8 @@ class LinearGaussian(AbstractHarmonium):
         mean = own.loadings @ own.latent_mean + own.mean
         return mean, own.loadings @ own.latent_covariance @ own.loadings.T + own.noise
 
+    readers = (parameters,)
+
     def whiten_prior(self, means: Mean[HarmoniumCoords]) -> Mean[HarmoniumCoords]:
         """The same distribution of x, with a latent variable of mean 0 and covariance I.
 

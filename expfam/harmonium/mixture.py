@@ -12,6 +12,7 @@ from ..families import cells
 from ..families.base import AbstractExponentialFamily
 from ..families.discrete.categorical import Categorical
 from ..families.observations import split_labels
+from ..families.readings import read_each
 from ..families.real.normal import Normal
 from ..geometry.checks import require, whole
 from ..geometry.manifold import layout_of
@@ -151,6 +152,11 @@ class Mixture(AbstractHarmonium):
         """
         self._check_point(params, Natural, "components", "params")
         return Natural(_components(self, params.coords))
+
+    def _read_components(self, params: Natural[HarmoniumCoords]) -> Any:
+        return {"components": read_each(self.component, self.components(params))}
+
+    readers = (weights, _read_components)
 
 
 @jax.jit

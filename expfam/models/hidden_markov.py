@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, Int, Key
 from ..families import compiled
 from ..families.base import AbstractExponentialFamily, Data
 from ..families.conversion import Numbers
+from ..families.readings import read_each
 from ..geometry.checks import require, require_shape, whole
 from ..geometry.points import Mean, Natural
 from ..harmonium import paths, steps
@@ -93,6 +94,11 @@ class HiddenMarkov(AbstractChain):
         """p(x_t | z_t = k) of all states, stacked along a leading axis of every leaf."""
         self._check_point(params, Natural, "emissions", "params")
         return self.mixture.components(Natural(params.coords.states))
+
+    def _read_emissions(self, params: Natural[ChainCoords]) -> Any:
+        return {"emissions": read_each(self.emission, self.emissions(params))}
+
+    readers = (initial_probabilities, transition_matrix, _read_emissions)
 
     def log_observable_density(
         self, params: Natural[ChainCoords], x: Data

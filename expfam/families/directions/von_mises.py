@@ -68,6 +68,8 @@ class VonMises(AbstractObservedFamily[Array]):
         self._check_point(params, Natural, "angle_concentration", "params")
         return _angle(params.coords), jnp.hypot(params.coords[0], params.coords[1])
 
+    readers = (angle_concentration,)
+
     @property
     def _conjugacy(self) -> Directions:
         return Directions(2)

@@ -92,6 +92,8 @@ class VonMisesFisher(AbstractObservedFamily[Array]):
         self._check_point(params, Natural, "direction_concentration", "params")
         return _polar(params.coords)
 
+    readers = (direction_concentration,)
+
     @property
     def _conjugacy(self) -> Directions:
         return Directions(self.size)

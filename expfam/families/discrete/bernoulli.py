@@ -55,6 +55,8 @@ class Bernoulli(AbstractObservedFamily[Array]):
         self._check_point(params, Natural, "probability", "params")
         return jax.nn.sigmoid(params.coords)
 
+    readers = (probability,)
+
     @property
     def _conjugacy(self) -> Trials:
         return Trials()

@@ -67,6 +67,8 @@ class Binomial(AbstractObservedFamily[Array]):
         self._check_point(params, Natural, "probability", "params")
         return jax.nn.sigmoid(params.coords)
 
+    readers = (probability,)
+
     @property
     def _conjugacy(self) -> Trials:
         return Trials(self.n_trials)

@@ -168,6 +168,8 @@ class Boltzmann(AbstractObservedFamily[BoltzmannCoords]):
         self._check_point(params, Natural, "biases_couplings", "params")
         return params.coords.bias, self._matrix(params.coords.coupling)
 
+    readers = (biases_couplings,)
+
     def _matrix(self, coupling: Array) -> Array:
         i, j = self._ends
         zeros = jnp.zeros((self.size, self.size), coupling.dtype)

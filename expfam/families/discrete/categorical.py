@@ -70,6 +70,8 @@ class Categorical(AbstractObservedFamily[Array]):
         self._check_point(params, Natural, "probabilities", "params")
         return jax.nn.softmax(self._logits(params.coords))
 
+    readers = (probabilities,)
+
     def _logits(self, coords: Array) -> Array:
         return jnp.concatenate([jnp.zeros((1,), coords.dtype), coords])
 

@@ -86,6 +86,8 @@ class ConwayMaxwellPoisson(AbstractObservedFamily[ConwayMaxwellPoissonCoords]):
         self._check_point(params, Natural, "rate_dispersion", "params")
         return dispersed.rate_of(_stack(params.coords)), -params.coords.log_factorial
 
+    readers = (rate_dispersion,)
+
     @property
     def _cells(self) -> Whole:
         return Whole(lambda family, coords: mean_statistic(family, coords).count)

@@ -58,6 +58,8 @@ class Geometric(AbstractObservedFamily[Array]):
         self._check_point(params, Natural, "probability", "params")
         return -jnp.expm1(params.coords)
 
+    readers = (probability,)
+
     @property
     def _conjugacy(self) -> Waiting:
         return Waiting()

@@ -62,6 +62,8 @@ class Logarithmic(AbstractObservedFamily[Array]):
         self._check_point(params, Natural, "probability", "params")
         return jnp.exp(params.coords)
 
+    readers = (probability,)
+
     @property
     def _conjugacy(self) -> Abundance:
         return Abundance()

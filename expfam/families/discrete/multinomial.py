@@ -81,6 +81,8 @@ class Multinomial(AbstractObservedFamily[Array]):
         self._check_point(params, Natural, "probabilities", "params")
         return jax.nn.softmax(self._one_trial._logits(params.coords))
 
+    readers = (probabilities,)
+
     @property
     def _conjugacy(self) -> Trials:
         return Trials(self.n_trials)

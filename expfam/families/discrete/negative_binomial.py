@@ -75,6 +75,8 @@ class NegativeBinomial(AbstractObservedFamily[Array]):
         self._check_point(params, Natural, "probability", "params")
         return -jnp.expm1(params.coords)
 
+    readers = (probability,)
+
     @property
     def _conjugacy(self) -> Waiting:
         return Waiting(self.count)

@@ -62,6 +62,8 @@ class Poisson(AbstractObservedFamily[Array]):
         self._check_point(params, Natural, "rate", "params")
         return jnp.exp(params.coords)
 
+    readers = (rate,)
+
     @property
     def _conjugacy(self) -> LogRate:
         return LogRate()

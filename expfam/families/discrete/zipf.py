@@ -57,3 +57,5 @@ class Zipf(AbstractNamedFamily[Array]):
         """The exponent s."""
         self._check_point(params, Natural, "exponent", "params")
         return -params.coords[0]
+
+    readers = (exponent,)

@@ -94,6 +94,8 @@ class InverseWishart(AbstractObservedFamily[WishartCoords]):
         self._check_point(params, Natural, "scale_freedom", "params")
         return -2 * params.coords.matrix, 2 * params.coords.log_determinant
 
+    readers = (scale_freedom,)
+
     @property
     def _cells(self) -> Whole:
         return Whole()

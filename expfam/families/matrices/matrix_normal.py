@@ -118,6 +118,8 @@ class MatrixNormal(AbstractObservedFamily[MatrixNormalCoords]):
         self._check_point(params, Natural, "mean_column_covariance", "params")
         return _usual(self, params.coords)
 
+    readers = (mean_column_covariance,)
+
     # Known rows: U = L Lᵀ, W = L⁻¹X has independent rows and natural coordinates (LᵀΘ₁, Θ₂).
 
     def _root(self, like: Array) -> Array | None:

@@ -111,6 +111,8 @@ class Wishart(AbstractObservedFamily[WishartCoords]):
         self._check_point(params, Natural, "scale_freedom", "params")
         return scale_of(params.coords), 2 * params.coords.log_determinant
 
+    readers = (scale_freedom,)
+
     @property
     def _conjugacy(self) -> ShapeMatrix:
         return ShapeMatrix(self.size)

@@ -139,6 +139,8 @@ class MatrixNormalInverseWishart(AbstractObservedFamily[NormalWishartCoords]):
         location, _, wishart = jax.jit(_split)(coords)
         return location, coords.quadratic, -2 * wishart.matrix, coords.log_determinant
 
+    readers = (location_precision_scale_freedom,)
+
     @property
     def _cells(self) -> Whole:
         return Whole()

@@ -115,6 +115,8 @@ class NormalGamma(AbstractObservedFamily[NormalGammaCoords]):
         self._check_point(params, Natural, "location_count_shape_rate", "params")
         return usual(params.coords)
 
+    readers = (location_count_shape_rate,)
+
     @property
     def _cells(self) -> Whole:
         return Whole()

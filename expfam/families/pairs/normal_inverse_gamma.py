@@ -88,6 +88,8 @@ class NormalInverseGamma(AbstractObservedFamily[NormalGammaCoords]):
         self._check_point(params, Natural, "location_count_shape_scale", "params")
         return usual(params.coords)
 
+    readers = (location_count_shape_scale,)
+
     @property
     def _cells(self) -> Whole:
         return Whole()

@@ -118,6 +118,8 @@ class NormalInverseWishart(AbstractObservedFamily[NormalWishartCoords]):
         location, wishart = split(coords)
         return location, coords.quadratic, -2 * wishart.matrix, coords.log_determinant
 
+    readers = (location_count_scale_freedom,)
+
     @property
     def _cells(self) -> Whole:
         return Whole()

@@ -137,6 +137,8 @@ class NormalWishart(AbstractObservedFamily[NormalWishartCoords]):
         location, wishart = split(coords)
         return location, coords.quadratic, scale_of(wishart), coords.log_determinant
 
+    readers = (location_count_scale_freedom,)
+
     @property
     def _cells(self) -> Whole:
         return Whole()

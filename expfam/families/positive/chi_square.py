@@ -57,3 +57,5 @@ class ChiSquare(AbstractNamedFamily[Array]):
         """The degrees of freedom n."""
         self._check_point(params, Natural, "freedom", "params")
         return 2 * params.coords
+
+    readers = (freedom,)

@@ -58,6 +58,8 @@ class Exponential(AbstractObservedFamily[Array]):
         self._check_point(params, Natural, "rate", "params")
         return -params.coords
 
+    readers = (rate,)
+
     @property
     def _conjugacy(self) -> Rate:
         return Rate()

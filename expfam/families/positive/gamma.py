@@ -84,6 +84,8 @@ class Gamma(AbstractObservedFamily[GammaCoords]):
         self._check_point(params, Natural, "shape_rate", "params")
         return params.coords.logarithm, -params.coords.value
 
+    readers = (shape_rate,)
+
     @property
     def _conjugacy(self) -> Shape:
         return Shape()

@@ -66,3 +66,5 @@ class InverseGamma(AbstractNamedFamily[GammaCoords]):
         """Shape a and scale β."""
         self._check_point(params, Natural, "shape_scale", "params")
         return params.coords.logarithm, -params.coords.value
+
+    readers = (shape_scale,)

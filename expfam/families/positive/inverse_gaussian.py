@@ -86,6 +86,8 @@ class InverseGaussian(AbstractObservedFamily[InverseGaussianCoords]):
         self._check_point(params, Natural, "mean_shape", "params")
         return _mean_shape(params.coords)
 
+    readers = (mean_shape,)
+
     @property
     def _conjugacy(self) -> PassageTimes:
         return PassageTimes()

@@ -99,6 +99,8 @@ class LogNormal(AbstractNamedFamily[NormalCoords]):
         self._check_point(params, Natural, "mean_covariance", "params")
         return _mean_covariance(*self.normal.mean_covariance(params))
 
+    readers = (log_mean_covariance,)
+
 
 @jax.jit
 def _mean_covariance(mean: Array, covariance: Array) -> tuple[Array, Array]:

@@ -60,3 +60,5 @@ class Maxwell(AbstractNamedFamily[Array]):
         """The scale σ."""
         self._check_point(params, Natural, "scale", "params")
         return jnp.sqrt(-0.5 / params.coords)
+
+    readers = (scale,)

@@ -68,3 +68,5 @@ class Pareto(AbstractNamedFamily[Array]):
         """The tail index α, often called the shape."""
         self._check_point(params, Natural, "tail_index", "params")
         return -params.coords
+
+    readers = (tail_index,)

@@ -58,3 +58,5 @@ class Rayleigh(AbstractNamedFamily[Array]):
         """The scale σ."""
         self._check_point(params, Natural, "scale", "params")
         return jnp.sqrt(-0.5 / params.coords)
+
+    readers = (scale,)

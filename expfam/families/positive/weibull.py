@@ -69,3 +69,5 @@ class Weibull(AbstractNamedFamily[Array]):
         """The scale λ."""
         self._check_point(params, Natural, "scale", "params")
         return (-params.coords) ** (-1 / self.shape)
+
+    readers = (scale,)

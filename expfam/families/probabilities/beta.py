@@ -81,6 +81,8 @@ class Beta(AbstractObservedFamily[BetaCoords]):
         self._check_point(params, Natural, "concentration", "params")
         return params.coords.logarithm, params.coords.complement
 
+    readers = (concentration,)
+
     @property
     def _cells(self) -> Whole:
         return Whole(

@@ -89,6 +89,8 @@ class Dirichlet(AbstractObservedFamily[Array]):
         self._check_point(params, Natural, "concentration", "params")
         return params.coords
 
+    readers = (concentration,)
+
     @property
     def _cells(self) -> Whole:
         return Whole(lambda family, coords: coords / jnp.sum(coords))

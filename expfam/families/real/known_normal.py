@@ -80,6 +80,8 @@ class KnownMeanNormal(AbstractNamedFamily[Leaf]):
         self._check_point(params, Natural, "covariance", "params")
         return _covariance(self, params.coords)
 
+    readers = (covariance,)
+
 
 @final
 class KnownCovarianceNormal(AbstractNamedFamily[Array]):
@@ -140,6 +142,8 @@ class KnownCovarianceNormal(AbstractNamedFamily[Array]):
         """The mean vector μ."""
         self._check_point(params, Natural, "mean", "params")
         return self.to_mean(params).coords
+
+    readers = (mean,)
 
 
 @jax.jit

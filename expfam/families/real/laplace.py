@@ -69,3 +69,5 @@ class Laplace(AbstractNamedFamily[Array]):
         """The scale b, the mean distance to the location."""
         self._check_point(params, Natural, "scale", "params")
         return -1 / params.coords
+
+    readers = (scale,)

@@ -62,3 +62,5 @@ class LogGamma(AbstractNamedFamily[GammaCoords]):
         """Shape k and rate β."""
         self._check_point(params, Natural, "shape_rate", "params")
         return params.coords.logarithm, -params.coords.value
+
+    readers = (shape_rate,)

@@ -125,6 +125,8 @@ class Normal(AbstractObservedFamily[NormalCoords]):
         self._check_point(params, Natural, "mean_covariance", "params")
         return _usual(self, params.coords)
 
+    readers = (mean_covariance,)
+
     # ---------------------------------------------------------------- kernels
 
     @property

@@ -66,6 +66,8 @@ class AnalyticHMoG(AbstractHarmonium):
         """Weights, latent means and covariances, loadings, mean and noise of a model."""
         return shared.parameters(self, params)
 
+    readers = (parameters,)
+
     def from_parameters(
         self,
         weights: Float[Array, " k"],

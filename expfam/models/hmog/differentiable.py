@@ -74,6 +74,8 @@ class DifferentiableHMoG(AbstractHarmonium):
         """Weights, latent means and covariances, loadings, mean and noise of a model."""
         return shared.parameters(self, params)
 
+    readers = (parameters,)
+
     def from_parameters(
         self,
         weights: Float[Array, " k"],
