@@ -88,6 +88,9 @@ from .geometry.structures import Scale as Scale
 from .harmonium.hierarchical import Hierarchical as Hierarchical
 from .harmonium.linear_gaussian import LinearGaussian as LinearGaussian
 from .harmonium.mixture import Mixture as Mixture
+from .io import Saved as Saved
+from .io import load as load
+from .io import save as save
 from .models.factor_analysis import factor_analysis as factor_analysis
 from .models.factor_analysis import mixture_of_factor_analyzers as mixture_of_factor_analyzers
 from .models.factor_analysis import probabilistic_pca as probabilistic_pca

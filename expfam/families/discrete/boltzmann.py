@@ -96,10 +96,13 @@ class Boltzmann(AbstractObservedFamily[BoltzmannCoords]):
                     "Boltzmann: `edges` must be pairs of different numbers from 0 to "
                     f"{self.size - 1}, but one is {pair}."
                 )
-        if len(set(self.pairs)) < len(self.pairs):
+        if len(set(self.edges or ())) < len(self.edges or ()):
             raise ValueError("Boltzmann: `edges` must differ, but some pairs occur twice.")
-        width = self.size - 1 if self.edges is None else self._plan.width
-        if (self.size - width) * 2 ** (width + 1) > _MOST_STATES:
+        # Every node has a state of its own at least: larger graphs need not be walked.
+        few = 2 * self.size <= _MOST_STATES
+        walked = few and self.edges is not None
+        width = self._plan.width if walked else self.size - 1 if self.edges is None else 0
+        if not few or (self.size - width) << (width + 1) > _MOST_STATES:
             raise ValueError(
                 f"Boltzmann: exact sums would need {self.size - width} tables of 2^{width + 1} "
                 f"states, and at most {_MOST_STATES} states are allowed. Give fewer `edges`, so "
