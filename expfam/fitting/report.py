@@ -9,6 +9,7 @@ import numpy as np
 
 from ..families.base import AbstractExponentialFamily
 from ..geometry.points import Natural
+from .boundary import on_boundary
 from .diagnosis import diagnose
 from .loop import CODES, RUNNING, Journal
 from .methods import AbstractMethod
@@ -65,6 +66,7 @@ def report(
         restart_log_likelihoods=jax.device_put(finals),
         restart_statuses=statuses,
         model=model,
+        boundary=on_boundary(model, params.coords, source.few, source.parts),
     )
 
 
