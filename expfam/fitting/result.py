@@ -49,6 +49,8 @@ class Fit(eqx.Module):
         boundary: which estimates lie at an end of their range, in words: events of discrete data
             that never, or always, occur, and components without weight. The likelihood is that of
             such a probability of zero, to rounding.
+        posterior: of a Bayesian method, the posterior of the parameters, e.g. a `MixturePrior`;
+            then `log_likelihoods` are its bound of the log-evidence, over the number of rows.
     """
 
     params: Natural[Any]
@@ -61,13 +63,15 @@ class Fit(eqx.Module):
     restart_statuses: tuple[Status, ...]
     model: AbstractExponentialFamily
     boundary: tuple[str, ...] = ()
+    posterior: Any = None
 
     def __repr__(self) -> str:
         """What a person wants to know, in a few lines."""
         name = eqx.tree_pformat(self.model, width=1000)
+        what = "log-likelihood" if self.posterior is None else "bound"
         lines = [
             f"Fit of {name}: {self.status.name} after {self.steps} steps",
-            f"  log-likelihood {self.log_likelihood:.6g} nats a row",
+            f"  {what:14s} {self.log_likelihood:.6g} nats a row",
             f"  parameters     {self.model.n_parameters}",
         ]
         if self.remaining_gain < float("inf"):
