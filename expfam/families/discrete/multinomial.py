@@ -11,7 +11,6 @@ from ...geometry.checks import require, whole
 from ...geometry.points import Natural
 from ..cells import Whole
 from ..conjugacy.concentration import Trials
-from ..ends import off_zero
 from ..observed import AbstractObservedFamily, estimate_from_average, halfway_to_origin
 from ..special.gamma import deviance, factorial_remainder
 from ..special.logistic import sigmoid
@@ -120,8 +119,7 @@ class Multinomial(AbstractObservedFamily[Array]):
         return factorial_remainder(n) - jnp.sum(terms)
 
     def _maximize(self, means: Array, start: Array | None) -> Array:
-        n = self.n_trials
-        return jnp.log(off_zero(means, n)) - jnp.log(off_zero(n - jnp.sum(means), n))
+        return jnp.log(means) - jnp.log(self.n_trials - jnp.sum(means))
 
     def _estimate(self, xs: Array, shares: Array) -> Array:
         return estimate_from_average(self, xs, shares)

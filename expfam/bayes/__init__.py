@@ -1,0 +1,1 @@
+"""Posteriors of models: densities for samplers, and samplers of partitions."""
