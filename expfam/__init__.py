@@ -79,6 +79,8 @@ from .fitting.result import FitError as FitError
 from .fitting.result import PrecisionWarning as PrecisionWarning
 from .fitting.result import Status as Status
 from .fitting.standardize import standardize as standardize
+from .fitting.variational import StochasticVariationalBayes as StochasticVariationalBayes
+from .fitting.variational import VariationalBayes as VariationalBayes
 from .fitting.weak_prior import weak_prior as weak_prior
 from .geometry.points import Mean as Mean
 from .geometry.points import Natural as Natural
@@ -90,6 +92,10 @@ from .geometry.structures import Scale as Scale
 from .harmonium.hierarchical import Hierarchical as Hierarchical
 from .harmonium.linear_gaussian import LinearGaussian as LinearGaussian
 from .harmonium.mixture import Mixture as Mixture
+from .harmonium.mixture_prior import MixturePrior as MixturePrior
+from .io import Saved as Saved
+from .io import load as load
+from .io import save as save
 from .models.factor_analysis import factor_analysis as factor_analysis
 from .models.factor_analysis import mixture_of_factor_analyzers as mixture_of_factor_analyzers
 from .models.factor_analysis import probabilistic_pca as probabilistic_pca

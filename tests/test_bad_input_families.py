@@ -886,14 +886,9 @@ DEGENERATE = {
         np.column_stack([ROWS[:, :2], np.full(6, 0.3)]),
     ),
     "a_dependent_column": (NORMAL, np.column_stack([ROWS[:, :2], ROWS[:, 0] + ROWS[:, 1]])),
-    "only_zero_counts": (POISSON, np.zeros(4, int)),
-    "only_ones": (BERNOULLI, np.ones(4, int)),
     "equal_positive_rows": (ef.Gamma(), np.full(4, 0.3)),
     "equal_waiting_times": (ef.InverseGaussian(), np.full(4, 0.3)),
-    "only_failures": (ef.Binomial(3), np.zeros(4, int)),
-    "only_single_counts": (ef.Logarithmic(), np.ones(4, int)),
-    "a_missing_category": (CATEGORICAL, np.array([0, 1, 2])),
-    "a_missing_first_category": (CATEGORICAL, np.array([1, 2, 3])),
+    "two_neighboring_counts": (ef.ConwayMaxwellPoisson(), np.array([2, 3, 3])),
 }
 
 for name, (family, rows) in DEGENERATE.items():

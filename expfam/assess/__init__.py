@@ -10,3 +10,7 @@ from .comparison import Comparison as Comparison
 from .comparison import compare as compare
 from .criteria import Criteria as Criteria
 from .criteria import criteria as criteria
+from .uncertainty import IdentifiabilityWarning as IdentifiabilityWarning
+from .uncertainty import StandardErrors as StandardErrors
+from .uncertainty import confidence_intervals as confidence_intervals
+from .uncertainty import standard_errors as standard_errors

@@ -15,6 +15,7 @@ from ..geometry.manifold import remembered
 from ..geometry.points import Mean, Natural, pairing
 from . import cells, compiled, ladder, missing
 from .conversion import Numbers
+from .errors import DEGENERATE, require_prior_of
 from .kernels import AbstractKernels, Data
 from .observations import has_gaps
 from .sketches import KINDS, sketches
@@ -352,24 +353,31 @@ class AbstractExponentialFamily(AbstractKernels[C]):
         axes = check_axes(shape, self._owner("sample"))
         return compiled.sample(self, axes, key, params.coords)
 
-    def maximum_likelihood(self, xs: Data, weights: Numbers | None = None) -> Natural[C]:
+    def maximum_likelihood(
+        self, xs: Data, weights: Numbers | None = None, prior: Any = None
+    ) -> Natural[C]:
         """The maximum-likelihood estimate from complete data.
 
-        It has the average sufficient statistic as its mean coordinates.
+        It has the average sufficient statistic as its mean coordinates. An event of discrete data
+        that never occurred has the smallest probability that its type of numbers holds: the
+        likelihood is that of probability zero, to rounding.
 
         Args:
             xs: rows of complete data, with one leading axis n.
             weights: n numbers, not negative; equal where not given.
+            prior: conjugate prior (`ConjugatePrior`, `weak_prior`), for a MAP estimate: that of the
+                rows and its imagined rows together.
 
         Raises:
-            ValueError: where the maximum is not attained inside the family, e.g. a singular
-                covariance or an event that never occurred (RuntimeError under `jit`).
+            ValueError: where the likelihood has no maximum, e.g. a singular covariance
+                (RuntimeError under `jit`); a prior of another family.
         """
         owner = self._owner("maximum_likelihood")
         xs, n = check_rows(xs, self.support, owner)
         checked = check_weights(weights, n, float, owner)
         estimate = missing.maximum_likelihood if has_gaps(xs) else compiled.maximum_likelihood
-        coords, valid = estimate(self, xs, checked)
+        require_prior_of(self, prior, owner)
+        coords, valid = estimate(self, xs, checked, prior)
         return require(Natural(coords), valid, f"{owner}: {DEGENERATE}")
 
     def initialize(self, key: Key[Array, ""]) -> Natural[C]:
@@ -485,13 +493,3 @@ class AbstractExponentialFamily(AbstractKernels[C]):
 
     def _owner(self, method: str) -> str:
         return f"{type(self).__name__}.{method}"
-
-
-DEGENERATE = (
-    "the maximum of the likelihood is not attained: some covariance is singular, some probability "
-    "zero, or some coefficient infinite. Causes: fewer rows than dimensions, constant, duplicated "
-    "or linearly dependent columns, repeated rows, covariates that separate responses, or a "
-    "component that holds too few rows. Remedies: a prior, "
-    "e.g. prior=expfam.weak_prior(model, xs); fewer components; a smaller covariance structure; or "
-    "drop the columns."
-)

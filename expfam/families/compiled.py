@@ -19,7 +19,7 @@ from ..geometry.points import pairing
 from ..geometry.programs import compiled_once
 from ..geometry.shards import sum_over_devices
 from ..geometry.spaces import zeros
-from . import cells
+from . import cells, ends
 from .observations import fill, group_of, has_gaps, over_rows
 
 # Blocks of this many bytes a column stay in the cache, and are long enough to be shared out to
@@ -275,11 +275,17 @@ def total_weight(xs: Any, weights: Array | None) -> Any:
 
 
 @jax.jit
-def maximum_likelihood(family: Any, xs: Any, weights: Array | None) -> tuple[Any, Array]:
+def maximum_likelihood(
+    family: Any, xs: Any, weights: Array | None, prior: Any
+) -> tuple[Any, Array]:
     """The estimate from rows, and whether it is the maximum up to rounding."""
     parts = shares_of(xs, weights)
-    coords = family._estimate(xs, parts)
-    return coords, family._attains(coords, xs, parts)
+    if prior is None:
+        coords = family._estimate(xs, parts)
+        return coords, family._attains(coords, xs, parts)
+    means = prior._average(weighted_average(family, xs, parts), total_weight(xs, weights))
+    coords = family._maximize(means, None)
+    return coords, _has_means(family, coords, means)
 
 
 def has_average(family: Any, coords: Any, xs: Any, parts: Array) -> Array:
@@ -303,7 +309,7 @@ def to_mean(family: Any, coords: Any) -> Any:
 def to_natural(family: Any, means: Any) -> tuple[Any, Array]:
     """(∇ψ)⁻¹(η), and whether it has these means up to rounding."""
     coords = family._maximize(means, None)
-    return coords, _has_means(family, coords, means)
+    return coords, _has_means(family, coords, means) & ends.inside(family, coords)
 
 
 def _has_means(family: Any, coords: Any, means: Any) -> Array:

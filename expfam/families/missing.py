@@ -127,10 +127,12 @@ def _masks(family: Any, data: Any, given: Any, owner: str) -> Any:
 
 
 @jax.jit
-def maximum_likelihood(family: Any, xs: Any, weights: Array | None) -> tuple[Any, Array]:
+def maximum_likelihood(
+    family: Any, xs: Any, weights: Array | None, prior: Any
+) -> tuple[Any, Array]:
     """The estimate from rows with missing cells, by EM, and whether it is valid."""
     key = jax.random.key(0)
-    parts = compiled.shares_of(xs, weights)
+    parts, total = compiled.shares_of(xs, weights), compiled.total_weight(xs, weights)
     rows = fill(key, xs)
     features = jax.vmap(family._features)(rows)
     start = family._initialize_from_sample((), rows, features, parts * parts.shape[0])
@@ -144,6 +146,8 @@ def maximum_likelihood(family: Any, xs: Any, weights: Array | None) -> tuple[Any
     def step(state: Any) -> Any:
         coords, _, before, steps = state
         value, means = compiled.density_and_expectation(family, coords, xs, parts)
+        value = value + compiled.log_prior(prior, family, coords, total)
+        means = family._target(means, total, prior)
         return family._maximize(means, coords), before, value, steps + 1
 
     none = jnp.full((), jnp.inf, parts.dtype)

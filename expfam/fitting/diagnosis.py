@@ -6,8 +6,8 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from ..families.base import DEGENERATE
 from ..families.compiled import dtype_of
+from ..families.errors import DEGENERATE
 from .result import PrecisionWarning
 from .standardize import widths_from_origin
 

@@ -16,7 +16,8 @@ from ..geometry.points import Natural
 from ..geometry.programs import compiled_once
 from ..geometry.shards import with_automatic_axes
 from ..geometry.spaces import is_space
-from ..priors.conjugate import ConjugatePrior, check_prior
+from ..priors.base import AbstractPrior
+from ..priors.conjugate import check_prior
 from .blocks import is_stream
 from .checkpoint import Checkpoint, check_checkpoint, mark
 from .loop import Journal, Rules, follow, open_journal, take
@@ -28,6 +29,7 @@ from .settings import whole
 from .sources import Task, in_blocks, in_memory
 from .standardize import change_frame, change_frame_of_prior
 from .starts import clustered, starts
+from .variational import as_mixture_prior
 
 
 def fit(
@@ -39,7 +41,7 @@ def fit(
     params: Natural[Any] | None = None,
     start: ArrayLike | Sequence[Any] | None = None,
     weights: Any = None,
-    prior: ConjugatePrior | None = None,
+    prior: AbstractPrior | None = None,
     restarts: int = 1,
     progress: bool = False,
     throw: bool = True,
@@ -55,14 +57,16 @@ def fit(
             and again (`Blocks`), or a function that returns an iterator. Arrays that are sharded
             along rows are fitted on all devices of their mesh.
         key: JAX random key, for the starts (and for mini-batches).
-        method: `EM(...)` (default), `StepwiseEM(...)`, `Gradient(...)`, or `NaturalGradient(...)`.
+        method: `EM(...)` (default), `StepwiseEM(...)`, `Gradient(...)`, `NaturalGradient(...)`; or
+            for posteriors `VariationalBayes(...)`, `StochasticVariationalBayes(...)`.
         params: where to start; by default the best of several starts of
             `model.initialize_from_sample`, after short runs.
         start: where to start, as a clustering of the rows, of which the components are those of a
             fit with these labels: n component numbers (−1 where not known), or responsibilities of
             shape `(n, K)`.
         weights: n numbers, not negative; equal where not given.
-        prior: conjugate prior, for a MAP estimate; e.g. `weak_prior(model, xs)`.
+        prior: conjugate prior, for a MAP estimate; e.g. `weak_prior(model, xs)`. Of mixtures also a
+            `MixturePrior`, and what variational Bayes begins with.
         restarts: number of random starts, several of which run at a time as one batched program;
             the best result is kept.
         progress: whether to show a progress bar (needs tqdm).
@@ -91,6 +95,8 @@ def fit(
     path, every = check_checkpoint(checkpoint, checkpoint_every)
     check_prior(model, prior, "fit")
     plan = method.plan
+    if plan.posterior is not None:
+        prior = as_mixture_prior(prior)
     blocks = is_stream(xs) or plan.passes is not None
     source = in_blocks(model, xs, weights, plan) if blocks else in_memory(model, xs, weights)
 
@@ -98,7 +104,8 @@ def fit(
     if params is None:
         rows = source if start is None else in_memory(model, *clustered(model, xs, weights, start))
         near, few = rows.near, (rows.few, rows.parts)
-        moved = change_frame_of_prior(model, near, prior)
+        gentle = None if prior is None else prior.at_start()
+        moved = change_frame_of_prior(model, near, gentle)
         coords, valid = starts(near, method, starts_key, *few, moved, restarts)
         if start is not None:
             own = [change_frame(rows.inner, source.inner, take(coords, i)) for i in range(restarts)]
@@ -110,7 +117,9 @@ def fit(
         coords, valid = jax.tree.map(lambda leaf: np.asarray(leaf)[None], (coords, valid))
 
     moving = source.moving(plan)
-    journal = open_journal(moving, method, coords, valid, source.width(restarts))
+    # A posterior is read off the state of the best restart: none gives its slot to another.
+    width = source.width(restarts) if plan.posterior is None else restarts
+    journal = open_journal(moving, method, coords, valid, width)
     given |= {"model": model, "method": method, "prior": prior, "key": key}
     given |= {"xs": source.marks, "restarts": restarts}
     marks = {name: mark(value) for name, value in given.items()} if path else {}

@@ -265,7 +265,8 @@ def follow(
         for progress in steps if journal.live().any() else ():
             journal.note(progress)
             _refill(model, method, journal)
-            if time.monotonic() - begun > _WORTHWHILE and _narrow(journal):
+            late = time.monotonic() - begun > _WORTHWHILE
+            if late and method.plan.posterior is None and _narrow(journal):
                 begun = time.monotonic()
             after()
             if not journal.live().any():

@@ -15,7 +15,7 @@ from ..families.base import AbstractExponentialFamily
 from .acceleration import accelerate, begin
 from .assignments import ASSIGNMENTS, reweighted, weights_to_hold
 from .averages import Averages
-from .settings import check_tolerance, whole
+from .settings import check_forgetting, check_tolerance, whole
 
 
 @final
@@ -31,6 +31,7 @@ class Plan(NamedTuple):
         passes: how often the data are read, block by block and in order; `None`: as often as steps
             need, and from an array batches are drawn with replacement.
         assignments: how rows are assigned to components, one of `assignments.ASSIGNMENTS`.
+        posterior: from the prior and the last state to the posterior, where a method finds one.
     """
 
     steps: int | None
@@ -39,6 +40,7 @@ class Plan(NamedTuple):
     block_size: int | None = None
     passes: int | None = None
     assignments: str = "soft"
+    posterior: Callable[[Any, Any], Any] | None = None
 
     @property
     def noisy(self) -> bool:
@@ -263,12 +265,7 @@ class StepwiseEM(AbstractMethod):
 
     def __check_init__(self) -> None:
         """Refuse settings out of range."""
-        if not 0.5 < self.decay <= 1:
-            raise ValueError(
-                f"StepwiseEM: `decay` must be greater than 0.5 and at most 1, but is {self.decay}."
-            )
-        if not self.delay >= 0:
-            raise ValueError(f"StepwiseEM: `delay` must not be negative, but is {self.delay}.")
+        check_forgetting("StepwiseEM", self.decay, self.delay)
 
     @property
     def plan(self) -> Plan:

@@ -9,12 +9,13 @@ import numpy as np
 
 from ..families.base import AbstractExponentialFamily
 from ..geometry.points import Natural
+from .boundary import on_boundary
 from .diagnosis import diagnose
 from .loop import CODES, RUNNING, Journal
-from .methods import AbstractMethod
+from .methods import AbstractMethod, Plan
 from .result import ConvergenceWarning, Fit, FitError, Status
 from .sources import AbstractSource
-from .standardize import change_frame
+from .standardize import change_frame, change_frame_of_prior
 
 _SOUND = (Status.STEPS_TAKEN, Status.CONVERGED, Status.INTERRUPTED)
 
@@ -47,7 +48,8 @@ def report(
     coords = jax.tree.map(lambda leaf: leaf[best], journal.ends)
     params = Natural(change_frame(source.inner, model, coords))
     trace = np.array(journal.traces[best] or [np.nan], dtype)
-    comparable = statuses[best] in _SOUND and not method.plan.noisy
+    plan = method.plan
+    comparable = statuses[best] in _SOUND and not plan.noisy and plan.posterior is None
     width = source.width(len(statuses))
     value = source.density(model, method, params.coords, prior, width) if comparable else None
     if value is not None and not abs(value - trace[-1]) <= _LARGEST_GAP:
@@ -65,7 +67,25 @@ def report(
         restart_log_likelihoods=jax.device_put(finals),
         restart_statuses=statuses,
         model=model,
+        boundary=on_boundary(model, params.coords, source.few, source.parts),
+        posterior=_posterior(model, source, journal, plan, prior, best),
     )
+
+
+def _posterior(
+    model: AbstractExponentialFamily,
+    source: AbstractSource,
+    journal: Journal,
+    plan: Plan,
+    prior: Any,
+    best: int,
+) -> Any:
+    # In the frame of the model, as the prior is given.
+    if plan.posterior is None:
+        return None
+    state = jax.tree.map(lambda leaf: leaf[best], journal.run.state)
+    moved = change_frame_of_prior(model, source.inner, prior)
+    return change_frame_of_prior(source.inner, model, plan.posterior(moved, state))
 
 
 def announce(result: Fit, method: AbstractMethod, source: AbstractSource, throw: bool) -> None:

@@ -12,6 +12,9 @@ from ..families.readings import readings
 from ..geometry.points import Natural
 from ..geometry.readable import as_html, numbers, readable
 
+# Estimates on the boundary that are shown in a line.
+_SHOWN = 3
+
 
 @final
 class Status(Enum):
@@ -20,7 +23,7 @@ class Status(Enum):
     CONVERGED = "Further steps would gain less than the tolerance."
     STEPS_TAKEN = "All steps were taken."
     INTERRUPTED = "The fit was interrupted from the keyboard; what was reached so far is returned."
-    DEGENERATE = "The next step had no finite result: a covariance or a probability degenerates."
+    DEGENERATE = "The next step had no finite result: a variance or a covariance degenerates."
     NOT_FINITE = "The objective or its gradient is not finite at these parameters."
 
 
@@ -43,6 +46,11 @@ class Fit(eqx.Module):
             restart found no start.
         restart_statuses: how every restart ended.
         model: what was fitted.
+        boundary: which estimates lie at an end of their range, in words: events of discrete data
+            that never, or always, occur, and components without weight. The likelihood is that of
+            such a probability of zero, to rounding.
+        posterior: of a Bayesian method, the posterior of the parameters, e.g. a `MixturePrior`;
+            then `log_likelihoods` are its bound of the log-evidence, over the number of rows.
     """
 
     params: Natural[Any]
@@ -54,19 +62,26 @@ class Fit(eqx.Module):
     restart_log_likelihoods: Float[Array, " restarts"]
     restart_statuses: tuple[Status, ...]
     model: AbstractExponentialFamily
+    boundary: tuple[str, ...] = ()
+    posterior: Any = None
 
     def __repr__(self) -> str:
         """What a person wants to know, in a few lines."""
         name = eqx.tree_pformat(self.model, width=1000)
+        what = "log-likelihood" if self.posterior is None else "bound"
         lines = [
             f"Fit of {name}: {self.status.name} after {self.steps} steps",
-            f"  log-likelihood {self.log_likelihood:.6g} nats a row",
+            f"  {what:14s} {self.log_likelihood:.6g} nats a row",
             f"  parameters     {self.model.n_parameters}",
         ]
         if self.remaining_gain < float("inf"):
             lines.append(f"  left to gain   {self.remaining_gain:.2g} nats a row")
         if len(self.restart_statuses) > 1:
             lines.append(f"  restarts       {numbers(self.restart_log_likelihoods)}")
+        if self.boundary:
+            more = len(self.boundary) - _SHOWN
+            shown = "; ".join(self.boundary[:_SHOWN]) + (f"; {more} more" if more > 0 else "")
+            lines.append(f"  on the boundary: {shown}")
         found = readings(self.model, self.params) or self.params.coords
         return readable("\n".join(lines), found)
 

@@ -29,3 +29,17 @@ def check_tolerance(owner: str, tolerance: Any) -> None:
         good = False
     if not good:
         raise ValueError(f"{owner}: `tolerance` must not be negative, but is {tolerance!r}.")
+
+
+def check_forgetting(owner: str, decay: float, delay: float) -> None:
+    """Refuse rates at which averages over blocks do not converge (Robbins & Monro 1951).
+
+    Raises:
+        ValueError: another decay or delay.
+    """
+    if not 0.5 < decay <= 1:
+        raise ValueError(
+            f"{owner}: `decay` must be greater than 0.5 and at most 1, but is {decay}."
+        )
+    if not delay >= 0:
+        raise ValueError(f"{owner}: `delay` must not be negative, but is {delay}.")

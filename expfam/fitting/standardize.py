@@ -17,11 +17,10 @@ from ..families.observations import fill, has_gaps, split_labels
 from ..families.real.normal import Normal
 from ..families.reframe import framed, reframe
 from ..families.support import check_observations, check_weights
-from ..geometry.points import Mean
 from ..geometry.programs import compiled_once, is_at_hand
 from ..harmonium.base import AbstractHarmonium
 from ..harmonium.latent import gauge
-from ..priors.conjugate import ConjugatePrior
+from ..priors.base import AbstractPrior
 
 M = TypeVar("M", bound=AbstractExponentialFamily)
 
@@ -98,17 +97,18 @@ def change_frame(source: Any, target: Any, coords: Any) -> Any:
     return _in_float64(_change, source, target, coords)
 
 
-def change_frame_of_prior(source: Any, target: Any, prior: ConjugatePrior | None) -> Any:
-    """The same conjugate prior in a model that differs in its frames.
+def change_frame_of_prior(source: Any, target: Any, prior: AbstractPrior | None) -> Any:
+    """The same prior in a model that differs in its frames.
 
     From ψ(θ) = ψ'(Tθ) + c(θ) with linear T and c follows φ = Tᵀφ' + ν∇c; read from target to
     source. With two counts, ν is that of the location, which c depends on.
     """
-    if prior is None:
-        return None
-    mass = prior.count if prior.count.ndim == 0 else prior.count[0]
-    total = _in_float64(_change_total, source, target, prior.total.coords, mass)
-    return ConjugatePrior(target, Mean(total), prior.count)
+    return None if prior is None else prior.in_frame_of(target, _change_statistics)
+
+
+def _change_statistics(source: Any, target: Any, total: Any, mass: Any, each: bool = False) -> Any:
+    kernel = jax.vmap(_change_total, in_axes=(None, None, 0, 0)) if each else _change_total
+    return _in_float64(kernel, source, target, total, mass)
 
 
 def _frames(model: Any) -> list[Frame]:

@@ -10,6 +10,7 @@ from jaxtyping import Array, Float
 
 from ..families import cells
 from ..families.base import AbstractExponentialFamily
+from ..families.compiled import dtype_of
 from ..families.discrete.categorical import Categorical
 from ..families.observations import split_labels
 from ..families.readings import read_each
@@ -116,12 +117,12 @@ class Mixture(AbstractHarmonium):
         """The mixture with given weights and components.
 
         Args:
-            weights: K positive numbers that sum to one.
+            weights: K numbers that sum to one, not negative: a component of weight zero is off.
             components: natural coordinates of the components, stacked along a leading axis of every
                 leaf, e.g. made by `jax.vmap(normal.from_mean_covariance)(means, covariances)`.
 
         Raises:
-            ValueError: wrong shapes, weights that are not positive or do not sum to one, or
+            ValueError: wrong shapes, weights that are negative or do not sum to one, or
                 components that differ in what they should share.
         """
         if jnp.shape(weights) != (self.n_components,):
@@ -133,7 +134,7 @@ class Mixture(AbstractHarmonium):
         layout = layout_of(complete.spaces.interaction)
         self._check_coords(components, Natural, layout, "from_components", "components")
         coords, good, shared = _from_components(self, jnp.asarray(weights), components.coords)
-        good_weights = "Mixture.from_components: `weights` must be positive and sum to one."
+        good_weights = "Mixture.from_components: `weights` must not be negative, and sum to one."
         same = (
             f"Mixture.from_components: `components` may differ only in {self.varying!r} precision."
         )
@@ -162,13 +163,16 @@ class Mixture(AbstractHarmonium):
 @jax.jit
 def _from_components(mixture: Mixture, weights: Array, parts: Any) -> tuple[Any, Array, Array]:
     interaction = mixture.interaction
-    coords = interaction._from_components(parts, jnp.log(weights))
+    # Zero is the smallest number, with the derivatives of a logarithm there.
+    tiny = jnp.finfo(dtype_of(parts)).tiny
+    floored = weights + jax.lax.stop_gradient(jnp.maximum(tiny - weights, 0))
+    coords = interaction._from_components(parts, jnp.log(floored))
     back = interaction.components(coords)
     gaps = jax.tree.map(
         lambda a, b: jnp.max(jnp.abs(a - b)) <= 1e-4 * jnp.max(jnp.abs(b)) + 1e-30, back, parts
     )
     normalized = jnp.abs(jnp.sum(weights) - 1) < 1e-4
-    return coords, jnp.all(weights > 0) & normalized, jnp.all(jnp.stack(jax.tree.leaves(gaps)))
+    return coords, jnp.all(weights >= 0) & normalized, jnp.all(jnp.stack(jax.tree.leaves(gaps)))
 
 
 @jax.jit

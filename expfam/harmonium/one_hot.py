@@ -402,11 +402,14 @@ class OneHotInteraction(AbstractInteraction):
         if self.varying is None:
             return self.weighted(LikelihoodCoords(None, parts), log_weights)
         # The closest mixture with a shared rest: the M-step from the means of the components.
+        # One of weight zero is not lost by it.
         weights = jax.nn.softmax(log_weights)
+        weights = jnp.maximum(weights, 4 * jnp.finfo(weights.dtype).eps)
         own = jax.vmap(jax.grad(self.component._log_normalizer))(parts)
         joint = jax.tree.map(lambda leaf: _scale_rows(weights, leaf), own)
         total = jax.tree.map(lambda leaf: jnp.sum(leaf, axis=0), joint)
-        return self.maximize(self._split_means(total, joint, weights), None)
+        found = self.maximize(self._split_means(total, joint, weights), None)
+        return self.weighted(LikelihoodCoords(found.observable, found.interaction), log_weights)
 
     # ---------------------------------------------------------------- unconstrained chart
 

@@ -8,8 +8,9 @@ from jax.core import Tracer
 from jaxtyping import Array, Bool, Float
 
 from ..families import ascent, compiled
-from ..families.base import DEGENERATE, AbstractExponentialFamily, Data
+from ..families.base import AbstractExponentialFamily, Data
 from ..families.conversion import Numbers
+from ..families.errors import DEGENERATE
 from ..families.ladder import padded
 from ..families.observations import has_gaps
 from ..families.patterns import by_pattern

@@ -1,5 +1,6 @@
 """Conjugate priors in the form of Diaconis & Ylvisaker: pseudo-statistics and a pseudo-count."""
 
+from collections.abc import Callable
 from typing import Any, final
 
 import equinox as eqx
@@ -15,11 +16,12 @@ from ..families.support import check_data, check_rows, check_weights
 from ..geometry.checks import require
 from ..geometry.points import Mean, Natural, pairing
 from . import compiled
+from .base import AbstractPrior
 from .compiled import conjugacy_of, from_means, raw, to_means
 
 
 @final
-class ConjugatePrior(eqx.Module):
+class ConjugatePrior(AbstractPrior):
     """A conjugate prior of an exponential family, as a number of imagined observations.
 
     Mathematically, its density is exp(⟨φ, θ⟩ − ν ψ(θ))/Z(φ, ν), against Lebesgue measure of natural
@@ -355,6 +357,16 @@ class ConjugatePrior(eqx.Module):
         value, conditions = compiled.evaluate(self, name, *args)
         return _require_proper(value, self, conditions, name)
 
+    def in_frame_of(self, target: Any, change: Callable[..., Any]) -> "ConjugatePrior":
+        """The same prior of a family that differs in its frames."""
+        mass = self.count if self.count.ndim == 0 else self.count[0]
+        total = change(self.family, target, self.total.coords, mass)
+        return ConjugatePrior(target, Mean(total), self.count)
+
+    def at_start(self) -> "ConjugatePrior":
+        """Itself."""
+        return self
+
     def _average(self, means: Any, count: Array | int) -> Any:
         # (φ + n η̂)/(ν + n) of raw mean coordinates
         total = jax.tree.map(
@@ -381,10 +393,10 @@ def check_prior(family: AbstractExponentialFamily, prior: Any, method: str) -> N
     """
     if prior is None:
         return
-    if not isinstance(prior, ConjugatePrior):
+    if not isinstance(prior, AbstractPrior):
         raise TypeError(
-            f"{type(family).__name__}.{method}: `prior` must be an expfam.ConjugatePrior, but is "
-            f"of type {type(prior).__name__}."
+            f"{type(family).__name__}.{method}: `prior` must be an expfam.ConjugatePrior, or of a "
+            f"mixture an expfam.MixturePrior, but is of type {type(prior).__name__}."
         )
     if jax.tree.structure(prior.family) != jax.tree.structure(family):
         raise ValueError(

@@ -204,7 +204,7 @@ def test_errors_of_from_parameters():
 
     analytic = MODELS["analytic-Diagonal-PositiveDefinite"]
     close(analytic.parameters(make(analytic)).latent_covariances, good["latent_covariances"])
-    with pytest.raises(ValueError, match="`weights` must be positive and sum to one"):
+    with pytest.raises(ValueError, match="`weights` must not be negative, and sum to one"):
         make(analytic, weights=np.array([0.5, 0.5, 0.5]))
     # Wrong shapes are found by the annotations, where they are checked.
     with pytest.raises((TypeError, ValueError), match=r"weights|latent_means"):

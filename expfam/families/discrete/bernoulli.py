@@ -11,6 +11,7 @@ from ...geometry.points import Natural
 from ...geometry.spaces import Euclidean
 from ..cells import Whole, mean_statistic
 from ..conjugacy.concentration import Trials
+from ..ends import off_zero
 from ..observed import AbstractObservedFamily, estimate_from_average, halfway_to_origin
 from ..special.logistic import divergence, softplus
 from ..support import Support
@@ -82,7 +83,7 @@ class Bernoulli(AbstractObservedFamily[Array]):
         return -jax.nn.softplus(jnp.where(x > 0, -coords, coords))
 
     def _maximize(self, means: Array, start: Array | None) -> Array:
-        return jnp.log(means) - jnp.log1p(-means)
+        return jnp.log(off_zero(means)) - jnp.log(off_zero(1 - means))
 
     def _estimate(self, xs: Array, shares: Array) -> Array:
         return estimate_from_average(self, xs, shares)

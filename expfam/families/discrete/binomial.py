@@ -13,6 +13,7 @@ from ...geometry.points import Natural
 from ...geometry.spaces import Euclidean
 from ..cells import Whole, mean_statistic
 from ..conjugacy.concentration import Trials
+from ..ends import off_zero
 from ..observed import AbstractObservedFamily, estimate_from_average, halfway_to_origin
 from ..special.counts import Rule, count_rule, expectation
 from ..special.gamma import deviance, factorial_remainder
@@ -102,7 +103,8 @@ class Binomial(AbstractObservedFamily[Array]):
         return remainders[0] - remainders[1] - remainders[2] - fit
 
     def _maximize(self, means: Array, start: Array | None) -> Array:
-        return jnp.log(means) - jnp.log(self.n_trials - means)
+        n = self.n_trials
+        return jnp.log(off_zero(means, n)) - jnp.log(off_zero(n - means, n))
 
     def _estimate(self, xs: Array, shares: Array) -> Array:
         return estimate_from_average(self, xs, shares)

@@ -14,6 +14,7 @@ from ...geometry.duality import invert_gradient
 from ...geometry.points import Natural
 from ...geometry.spaces import Euclidean
 from ..cells import AbstractCells, mean_statistic
+from ..ends import off_zero
 from ..observed import AbstractObservedFamily, estimate_from_average, halfway_to_origin
 from ..special import states
 from ..special.elimination import Edge, plan
@@ -96,10 +97,13 @@ class Boltzmann(AbstractObservedFamily[BoltzmannCoords]):
                     "Boltzmann: `edges` must be pairs of different numbers from 0 to "
                     f"{self.size - 1}, but one is {pair}."
                 )
-        if len(set(self.pairs)) < len(self.pairs):
+        if len(set(self.edges or ())) < len(self.edges or ()):
             raise ValueError("Boltzmann: `edges` must differ, but some pairs occur twice.")
-        width = self.size - 1 if self.edges is None else self._plan.width
-        if (self.size - width) * 2 ** (width + 1) > _MOST_STATES:
+        # Every node has a state of its own at least: larger graphs need not be walked.
+        few = 2 * self.size <= _MOST_STATES
+        walked = few and self.edges is not None
+        width = self._plan.width if walked else self.size - 1 if self.edges is None else 0
+        if not few or (self.size - width) << (width + 1) > _MOST_STATES:
             raise ValueError(
                 f"Boltzmann: exact sums would need {self.size - width} tables of 2^{width + 1} "
                 f"states, and at most {_MOST_STATES} states are allowed. Give fewer `edges`, so "
@@ -250,6 +254,8 @@ class Boltzmann(AbstractObservedFamily[BoltzmannCoords]):
         # 1. On a forest p(x) = Π_ij p(x_i, x_j) / Π_i p(x_i)^(d_i − 1), with degrees d_i.
         # 2. Coefficients of x_i x_j and of x_i in its logarithm. `left` is P(x_i = 1, x_j = 0).
         i, j = self._ends
+        shares = (one, zero, both, left, right, none)
+        one, zero, both, left, right, none = (off_zero(share) for share in shares)
         odds, base = jnp.log(one) - jnp.log(zero), jnp.log(none)
         to_left, to_right = jnp.log(left) - base, jnp.log(right) - base
         bias = odds.at[i].add(to_left - odds[i]).at[j].add(to_right - odds[j])

@@ -12,6 +12,7 @@ from ...geometry.points import Natural
 from ...geometry.spaces import Euclidean
 from ..cells import Whole
 from ..conjugacy.concentration import Trials
+from ..ends import off_zero
 from ..observed import AbstractObservedFamily, estimate_from_average, halfway_to_origin
 from ..special.logistic import divergence, logsumexp, surprisals
 from ..support import Support
@@ -99,7 +100,7 @@ class Categorical(AbstractObservedFamily[Array]):
         return -surprisals(self._logits(coords))[x.astype(int)]
 
     def _maximize(self, means: Array, start: Array | None) -> Array:
-        return jnp.log(means) - jnp.log(1 - jnp.sum(means))
+        return jnp.log(off_zero(means)) - jnp.log(off_zero(1 - jnp.sum(means)))
 
     def _estimate(self, xs: Array, shares: Array) -> Array:
         return estimate_from_average(self, xs, shares)

@@ -11,6 +11,7 @@ from ...geometry.points import Natural
 from ...geometry.spaces import Euclidean
 from ..cells import Whole, mean_statistic
 from ..conjugacy.concentration import Waiting
+from ..ends import off_zero
 from ..observed import AbstractObservedFamily, estimate_from_average
 from ..special.logistic import log1mexp, odds
 from ..support import Support
@@ -85,7 +86,7 @@ class Geometric(AbstractObservedFamily[Array]):
 
     def _maximize(self, means: Array, start: Array | None) -> Array:
         # log(1 − p) with p = 1/(1 + η)
-        return -jnp.log1p(1 / means)
+        return -jnp.log1p(1 / off_zero(means))
 
     def _estimate(self, xs: Array, shares: Array) -> Array:
         return estimate_from_average(self, xs, shares)

@@ -12,6 +12,7 @@ from ...geometry.roots import solve_decreasing
 from ...geometry.spaces import Euclidean
 from ..cells import Whole, mean_statistic
 from ..conjugacy.integrals import Abundance
+from ..ends import off_zero
 from ..observed import AbstractObservedFamily, estimate_from_average
 from ..special.counts import count_rule, expectation
 from ..special.logistic import log1mexp, odds
@@ -94,13 +95,14 @@ class Logarithmic(AbstractObservedFamily[Array]):
         # 1. With p = 1 − e^(−u) the mean is (eᵘ − 1)/u. It increases in u from 1, and is more than
         #    1 + u/2; its root is below 2 log η + 2, and above 2(η − 1)/η.
         # 2. Solved for log u, on the scale of log(η − 1).
-        excess_wanted = jnp.log(means - 1)
+        above_one = off_zero(means - 1)
+        excess_wanted = jnp.log(above_one)
 
         def excess(log_u: Array, wanted: Array) -> Array:
             return wanted - _log_excess(jnp.exp(log_u))
 
-        low = jnp.log(2 * (means - 1) / means)
-        high = jnp.log(jnp.minimum(2 * (means - 1), 2 * jnp.log(means) + 2))
+        low = jnp.log(2 * above_one / means)
+        high = jnp.log(jnp.minimum(2 * above_one, 2 * jnp.log(means) + 2))
         u = jnp.exp(solve_decreasing(excess, excess_wanted, low - 0.1, high + 0.1))
         return log1mexp(-u)
 

@@ -11,6 +11,7 @@ from ...geometry.checks import require, whole
 from ...geometry.points import Natural
 from ..cells import Whole
 from ..conjugacy.concentration import Trials
+from ..ends import off_zero
 from ..observed import AbstractObservedFamily, estimate_from_average, halfway_to_origin
 from ..special.gamma import deviance, factorial_remainder
 from ..special.logistic import sigmoid
@@ -119,7 +120,8 @@ class Multinomial(AbstractObservedFamily[Array]):
         return factorial_remainder(n) - jnp.sum(terms)
 
     def _maximize(self, means: Array, start: Array | None) -> Array:
-        return jnp.log(means) - jnp.log(self.n_trials - jnp.sum(means))
+        n = self.n_trials
+        return jnp.log(off_zero(means, n)) - jnp.log(off_zero(n - jnp.sum(means), n))
 
     def _estimate(self, xs: Array, shares: Array) -> Array:
         return estimate_from_average(self, xs, shares)

@@ -12,6 +12,7 @@ from ...geometry.points import Natural
 from ...geometry.spaces import Euclidean
 from ..cells import Whole, mean_statistic
 from ..conjugacy.concentration import Waiting
+from ..ends import off_zero
 from ..observed import AbstractObservedFamily, estimate_from_average
 from ..special.counts import count_rule, draw_poisson, expectation
 from ..special.gamma import deviance, factorial_remainder
@@ -111,7 +112,7 @@ class NegativeBinomial(AbstractObservedFamily[Array]):
 
     def _maximize(self, means: Array, start: Array | None) -> Array:
         # log(1 − p) with p = r/(r + η)
-        return -jnp.log1p(self.count / means)
+        return -jnp.log1p(self.count / off_zero(means))
 
     def _estimate(self, xs: Array, shares: Array) -> Array:
         return estimate_from_average(self, xs, shares)

@@ -12,6 +12,7 @@ from ...geometry.points import Natural
 from ...geometry.spaces import Euclidean
 from ..cells import Whole, mean_statistic
 from ..conjugacy.rate import LogRate
+from ..ends import off_zero
 from ..observed import AbstractObservedFamily, estimate_from_average, halfway_to_origin
 from ..special.counts import draw_poisson
 from ..special.gamma import deviance, factorial_remainder
@@ -91,7 +92,7 @@ class Poisson(AbstractObservedFamily[Array]):
         return -factorial_remainder(count) - deviance(count, jnp.exp(coords))
 
     def _maximize(self, means: Array, start: Array | None) -> Array:
-        return jnp.log(means)
+        return jnp.log(off_zero(means))
 
     def _estimate(self, xs: Array, shares: Array) -> Array:
         return estimate_from_average(self, xs, shares)

@@ -15,6 +15,9 @@ from ..derived.sub_family import SubFamily
 from ..support import Support
 from .categorical import Categorical
 
+# 128 MB of memory in float64.
+_MOST_ITEMS = 2**24
+
 
 @final
 class Zipf(AbstractNamedFamily[Array]):
@@ -35,6 +38,14 @@ class Zipf(AbstractNamedFamily[Array]):
     """
 
     n_items: int = eqx.field(static=True, converter=whole("Zipf", "n_items", 2))
+
+    def __check_init__(self) -> None:
+        """Refuse more items than sums can go over."""
+        if self.n_items > _MOST_ITEMS:
+            raise ValueError(
+                f"Zipf: `n_items` must be at most {_MOST_ITEMS}, since densities are sums over all "
+                f"items, but is {self.n_items}."
+            )
 
     @property
     def definition(self) -> SubFamily:
