@@ -22,13 +22,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from by_hand import hmog_by_hand, hmog_likelihood, mixture_by_hand, mixture_likelihood
 from sklearn.decomposition import FactorAnalysis
 from sklearn.mixture import GaussianMixture
 
 import expfam as ef
-
-LOG_2_PI = float(np.log(2 * np.pi))
-BLOCK = 2048
 
 
 def blobs(n: int, dim: int, k: int) -> np.ndarray:
@@ -45,121 +43,6 @@ def low_rank(n: int, p: int, d: int, k: int) -> np.ndarray:
     latent = blobs(n, d, k)
     rows = latent @ rng.normal(size=(d, p)) + rng.uniform(0.5, 1.5, p) * rng.normal(size=(n, p))
     return (rows - rows.mean(axis=0)) / rows.std(axis=0)
-
-
-def inverse_factors(matrices: Any) -> Any:
-    """Inverses of the Cholesky factors of a few matrices, one after the other."""
-    eye = jnp.eye(matrices.shape[-1], dtype=matrices.dtype)
-
-    def one(matrix: Any) -> Any:
-        return jax.scipy.linalg.solve_triangular(jnp.linalg.cholesky(matrix), eye, lower=True)
-
-    return jax.lax.map(one, matrices)
-
-
-def log_dets(factors: Any) -> Any:
-    """Logarithms of the determinants of triangular matrices."""
-    return jnp.log(jnp.diagonal(factors, axis1=1, axis2=2)).sum(axis=1)
-
-
-def squares(residuals: Any, k: int) -> Any:
-    """Sums of squares in k groups."""
-    return (residuals**2).reshape(len(residuals), k, -1).sum(axis=-1)
-
-
-def outer(left: Any, right: Any) -> Any:
-    """Products of all columns of the one with all columns of the other."""
-    return (left[:, :, None] * right[:, None, :]).reshape(len(left), -1)
-
-
-def sum_over_blocks(function: Callable[[Any], Any], xs: Any) -> Any:
-    """Sums of what a function gives for blocks of rows that stay in the cache."""
-    n = xs.shape[0] // BLOCK * BLOCK
-    blocks = xs[:n].reshape(-1, BLOCK, xs.shape[1])
-    total = jax.tree.map(lambda a: a.sum(axis=0), jax.lax.map(function, blocks))
-    return total if n == xs.shape[0] else jax.tree.map(jnp.add, total, function(xs[n:]))
-
-
-@jax.jit
-def mixture_by_hand(state: Any, xs: Any) -> Any:
-    """One EM step of a Gaussian mixture with full covariances."""
-    weights, means, covariances = state
-    k, dim = means.shape
-    inverse = inverse_factors(covariances)
-    stacked = inverse.reshape(k * dim, dim).T
-    offsets = jnp.einsum("kij,kj->ki", inverse, means).ravel()
-    constants = jnp.log(weights) + log_dets(inverse)
-
-    def block(x: Any) -> Any:
-        shares = jax.nn.softmax(constants - 0.5 * squares(x @ stacked - offsets, k), axis=1)
-        return shares.sum(axis=0), shares.T @ x, outer(shares, x).T @ x
-
-    counts, first, second = sum_over_blocks(block, xs)
-    means = first / counts[:, None]
-    second = second.reshape(k, dim, dim) / counts[:, None, None]
-    return counts / xs.shape[0], means, second - means[:, :, None] * means[:, None]
-
-
-def mixture_likelihood(state: Any, xs: Any) -> Any:
-    """Mean log-likelihood of a Gaussian mixture."""
-    weights, means, covariances = state
-    inverse = inverse_factors(covariances)
-    offsets = jnp.einsum("kij,kj->ki", inverse, means)
-    residuals = jnp.einsum("nj,kij->kni", xs, inverse) - offsets[:, None]
-    logs = (jnp.log(weights) + log_dets(inverse))[:, None] - 0.5 * (residuals**2).sum(-1)
-    return jax.nn.logsumexp(logs, axis=0).mean() - 0.5 * xs.shape[1] * LOG_2_PI
-
-
-@jax.jit
-def hmog_by_hand(state: Any, xs: Any) -> Any:
-    """One EM step of an HMoG with diagonal noise, without whitening."""
-    weights, latent_means, latent_covariances, loadings, mean, noise = state
-    n, (k, d) = xs.shape[0], latent_means.shape
-    # Given a cluster, y has the precision S⁻¹ + WᵀΨ⁻¹W, and x enters by its scores WᵀΨ⁻¹(x − b).
-    scaled = loadings / noise[:, None]
-    prior = inverse_factors(latent_covariances)
-    precisions = jnp.einsum("kji,kjl->kil", prior, prior)
-    factors = inverse_factors(precisions + loadings.T @ scaled)
-    spreads = jnp.einsum("kji,kjl->kil", factors, factors)
-    pulls = jnp.einsum("kij,kj->ki", precisions, latent_means)
-    stacked = factors.reshape(k * d, d).T
-    offsets = jnp.einsum("kij,kj->ki", factors, pulls).ravel()
-    constants = log_dets(factors) + log_dets(prior) - 0.5 * (latent_means * pulls).sum(axis=1)
-    constants = constants + jnp.log(weights)
-    spread_rows = jnp.swapaxes(spreads, 1, 2).reshape(k * d, d)
-    spread_pulls = jnp.einsum("kij,kj->ki", spreads, pulls)
-
-    def block(x: Any) -> Any:
-        scores = (x - mean) @ scaled
-        shares = jax.nn.softmax(constants + 0.5 * squares(scores @ stacked + offsets, k), axis=1)
-        weighted = outer(shares, scores)
-        latent = weighted @ spread_rows + shares @ spread_pulls
-        sums = shares.sum(axis=0), latent.sum(axis=0), x.sum(axis=0), (x * x).sum(axis=0)
-        return *sums, shares.T @ scores, weighted.T @ scores, x.T @ latent
-
-    counts, total, ones, twos, first, second, cross = sum_over_blocks(block, xs)
-    second = second.reshape(k, d, d) + first[:, :, None] * pulls[:, None]
-    second = second + pulls[:, :, None] * (first + counts[:, None] * pulls)[:, None]
-    first = jnp.einsum("kij,kj->ki", spreads, first + counts[:, None] * pulls)
-    second = jnp.einsum("kij,kjl,kml->kim", spreads, second, spreads)
-    second = second + counts[:, None, None] * spreads
-    means = first / counts[:, None]
-    covariances = second / counts[:, None, None] - means[:, :, None] * means[:, None]
-    center, middle = total / n, ones / n
-    moments = second.sum(axis=0) / n - jnp.outer(center, center)
-    cross = cross / n - jnp.outer(middle, center)
-    inverse = inverse_factors(moments[None])[0]
-    loadings = cross @ (inverse.T @ inverse)
-    noise = twos / n - middle**2 - (loadings * cross).sum(axis=1)
-    return counts / n, means, covariances, loadings, middle - loadings @ center, noise
-
-
-@jax.jit
-def hmog_likelihood(state: Any, xs: Any) -> Any:
-    """Mean log-likelihood of an HMoG, from the explicit mixture."""
-    weights, means, covariances, loadings, mean, noise = state
-    observed = loadings @ covariances @ loadings.T + jnp.diag(noise)
-    return mixture_likelihood((weights, means @ loadings.T + mean, observed), xs)
 
 
 def loop(step: Callable[..., Any], steps: int) -> Callable[[Any, Any], Any]:

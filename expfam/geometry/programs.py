@@ -36,10 +36,11 @@ def compiled_once(function: F) -> F:
 
     @wraps(function)
     def call(*args: Any) -> Any:
-        if isinstance(jnp.zeros(()), Tracer):
-            return part(*args)
-        computes = quick.trace(*args).jaxpr.eqns
-        return quick(*args) if computes else function(*args)
+        if not part.trace(*args).jaxpr.eqns:
+            return function(*args)
+        around = jnp.zeros(()), *jax.tree.leaves(args)
+        traced = any(isinstance(leaf, Tracer) for leaf in around)
+        return part(*args) if traced else quick(*args)
 
     return call  # pyright: ignore[reportReturnType] of the type of the function
 
