@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Array
 
 from ..geometry.grouping import AbstractGrouping
-from ..geometry.table import Kind, Table
+from ..geometry.table import Clusters, Kind, Table
 
 # Trials, rows on which they are compared, and turns of improvement.
 _TRIALS, _ROWS, _TURNS = 40, 1024, 10
@@ -107,3 +107,64 @@ class ByLines(AbstractGrouping):
             return x, y
         ones = np.ones((len(rows), 1), rows.dtype)
         return (np if isinstance(rows, np.ndarray) else jnp).concatenate([x, ones], axis=1), y
+
+
+@final
+class ClustersOrLines(NamedTuple):
+    """Groups of both kinds, of which one counts.
+
+    Attributes:
+        clusters: of the covariates.
+        lines: of the regression.
+        share: 1 where clusters count, 0 where lines do.
+    """
+
+    clusters: Clusters
+    lines: Lines
+    share: Any
+
+    def scores(self, table: Any, width: int, lines: ByLines) -> Any:
+        """How well rows fit groups, shape `(K, n)`."""
+        mean, directions, offsets = self.clusters
+        own = ((table[:, :width] - mean) @ directions.T + offsets).T
+        rest = self.lines.scores(*lines._split(table[:, width:]))
+        return self.share * own + (1 - self.share) * rest
+
+
+@final
+class ByClustersOrLines(AbstractGrouping):
+    """Rows whose covariates are close to each other, or that lie about a line, by turns.
+
+    Attributes:
+        width: number of features of the covariates, which come first in the table.
+        lines: how lines are found in the features that follow.
+    """
+
+    width: int = eqx.field(static=True)
+    lines: ByLines
+
+    def find(
+        self, rng: np.random.Generator, table: Table, kind: Kind, count: int
+    ) -> ClustersOrLines:
+        """Clusters where columns are scaled, lines where they are not."""
+        first, second = (
+            Table(rows, table.weights, table.eps, labels=table.labels)
+            for rows in np.split(table.rows, [self.width], axis=1)
+        )
+        clusters = first.clusters(rng, kind, count)
+        lines = self.lines.find(rng, second, kind, count)
+        return ClustersOrLines(clusters, lines, float(kind.scaled))
+
+    def members(self, table: Table, groups: ClustersOrLines) -> np.ndarray:
+        """The rows of each group."""
+        chosen = np.argmax(groups.scores(table.rows, self.width, self.lines), axis=0)
+        return np.arange(len(groups.lines.offsets))[:, None] == chosen
+
+    def flat(self, table: Table, members: np.ndarray, full: bool) -> np.ndarray:
+        """Groups in which a covariate does not vary that varies elsewhere."""
+        own = Table(table.rows[:, : self.width], table.weights, table.eps)
+        return own.flat(members, full)
+
+    def labels(self, groups: ClustersOrLines, features: Array) -> Array:
+        """The group of every row."""
+        return jnp.argmax(groups.scores(features, self.width, self.lines), axis=0)
