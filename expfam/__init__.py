@@ -107,6 +107,7 @@ from .models.hmog.differentiable import differentiable_hmog as differentiable_hm
 from .models.hmog.symmetric import SymmetricHMoG as SymmetricHMoG
 from .models.hmog.symmetric import symmetric_hmog as symmetric_hmog
 from .priors.conjugate import ConjugatePrior as ConjugatePrior
+from .regression.experts import MixtureOfExperts as MixtureOfExperts
 from .regression.joint import JointRegression as JointRegression
 from .regression.predict import assignments_given as assignments_given
 from .regression.predict import predict as predict

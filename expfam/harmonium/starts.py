@@ -5,7 +5,7 @@ from typing import Any, NamedTuple, final
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from ..families.real.normal import Normal
 from ..families.support import leaves_of
@@ -96,12 +96,33 @@ def start_mixture(
         weights: of the rows.
     """
     labels = mixture.component._grouping.labels(sketch.groups, features)
+    parts, count = start_components(mixture, sketch, labels, xs, features, weights)
+    return mixture._from_components(parts, jnp.log(count + _SMOOTHING))
+
+
+def start_components(
+    mixture: Any,
+    sketch: MixtureSketch,
+    labels: Int[Array, " n"],
+    xs: Any,
+    features: Float[Array, "n features"],
+    weights: Float[Array, " n"],
+) -> tuple[Any, Float[Array, " k"]]:
+    """Components that are fitted to groups of rows, and the weights of these.
+
+    Args:
+        mixture: what has components.
+        sketch: from `sketch_mixture`.
+        labels: the group of every row.
+        xs: rows.
+        features: of the rows.
+        weights: of the rows.
+    """
     members = jax.nn.one_hot(labels, mixture.n_components, axis=0, dtype=weights.dtype)
-    count = jnp.sum(members * weights, axis=1)
     parts = jax.vmap(mixture.component._initialize_from_sample, in_axes=(0, None, None, 0))(
         sketch.parts, xs, features, weights * (members + sketch.shares[:, None])
     )
-    return mixture._from_components(parts, jnp.log(count + _SMOOTHING))
+    return parts, jnp.sum(members * weights, axis=1)
 
 
 def _flat(mixture: Any, table: Table, members: np.ndarray) -> np.ndarray:

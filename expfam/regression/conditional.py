@@ -9,12 +9,9 @@ the rows (`geometry.spaces.Ledger`): the information of the coefficients.
 from abc import abstractmethod
 from typing import Any, NoReturn, TypeVar
 
-import numpy as np
 from jaxtyping import Array, Float
 
 from ..families.base import AbstractExponentialFamily, Data
-from ..geometry.derivatives import differentiated_as
-from ..geometry.table import Kind, Table
 
 C = TypeVar("C")
 
@@ -39,30 +36,14 @@ class AbstractConditional(AbstractExponentialFamily[C]):
         """log p(u), as far as it counts for weights of components; zero where u is given."""
 
     @property
-    def observed_support(self) -> Any:
-        """Covariates and response."""
-        return self.support
-
-    @property
     def n_labels(self) -> int:
-        """None: nothing is latent."""
+        """None: rows cannot be labeled."""
         return 0
 
     @property
     def n_parameters(self) -> int:
-        """All coordinates: nothing is latent."""
+        """All coordinates."""
         return self.dim
-
-    def _log_evidence(self, coords: C, x: Data) -> Float[Array, ""]:
-        return differentiated_as(
-            self._log_density(coords, x), self._log_normalizer_given(coords, x)
-        )
-
-    def _observe(self, x: Data) -> Data:
-        return x
-
-    def _sketch(self, rng: np.random.Generator, table: Table, kind: Kind) -> tuple[()]:
-        return ()
 
     def _compress(self, xs: Data, weights: Any) -> tuple[Any, Data, Any]:
         return self, xs, weights

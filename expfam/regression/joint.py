@@ -15,6 +15,7 @@ from ..families.observations import has_gaps
 from ..families.observed import is_fully_observed
 from ..families.support import Support, leaves_of
 from ..geometry.derivatives import differentiated_as
+from ..geometry.table import Kind, Table
 from .conditional import AbstractConditional, refuse
 from .grouping import ByClustersOrLines
 from .regression import Regression, RegressionCoords
@@ -108,11 +109,27 @@ class JointRegression(AbstractConditional[JointCoords]):
         return (self._own_support if self.columns is None else given), response
 
     @property
+    def observed_support(self) -> Any:
+        """Covariates and response."""
+        return self.support
+
+    @property
     def response(self) -> AbstractExponentialFamily:
         """The family of y."""
         return self.regression.response
 
     # ---------------------------------------------------------------- kernels
+
+    def _observe(self, x: Data) -> Data:
+        return x
+
+    def _sketch(self, rng: np.random.Generator, table: Table, kind: Kind) -> tuple[()]:
+        return ()
+
+    def _log_evidence(self, coords: JointCoords, x: Data) -> Float[Array, ""]:
+        return differentiated_as(
+            self._log_density(coords, x), self._log_normalizer_given(coords, x)
+        )
 
     @property
     def _cells(self) -> "JointCells":

@@ -14,6 +14,7 @@ from ..geometry.points import Natural
 from ..harmonium.interaction import LikelihoodCoords
 from ..harmonium.mixture import Mixture
 from .conditional import AbstractConditional
+from .experts import MixtureOfExperts
 
 
 def response_given(
@@ -96,6 +97,8 @@ def assignments_given(
     u, batch = _checked(model, params, covariates, "assignments_given")
     if isinstance(model, Mixture):
         return compiled.over_data(_weights, len(batch), 1)(model, params.coords, u)
+    if isinstance(model, MixtureOfExperts):
+        return compiled.over_data(_gate, len(batch), 1)(model, params.coords, u)
     raise TypeError(f"assignments_given: `model` must be a mixture, but is {model!r}.")
 
 
@@ -109,7 +112,7 @@ def _checked(model: Any, params: Any, covariates: Any, owner: str) -> Any:
             f"{model!r}."
         )
     model._check_point(params, Natural, owner, "params")
-    return check_data(covariates, core.support[0], owner, "covariates")
+    return check_data(covariates, core.observed_support[0], owner, "covariates")
 
 
 def _given(model: Any, coords: Any, u: Any) -> tuple[Any, Any]:
@@ -138,6 +141,10 @@ def _log_density_of_covariates(model: Any, coords: Any, u: Any) -> Float[Array, 
 
 def _weights(model: Any, coords: Any, u: Any) -> Array:
     return jax.nn.softmax(_log_joint(model, coords, u))
+
+
+def _gate(model: MixtureOfExperts, coords: Any, u: Any) -> Array:
+    return jnp.exp(model._log_gate(coords, u))
 
 
 def _mean(model: Any, coords: Any, u: Any) -> Any:

@@ -14,9 +14,11 @@ from ..families.base import AbstractExponentialFamily, Data
 from ..families.conversion import Numbers
 from ..families.support import Support, check_rows, check_weights
 from ..geometry.checks import require, whole
+from ..geometry.derivatives import differentiated_as
 from ..geometry.linalg import factorize
 from ..geometry.points import Mean, Natural
 from ..geometry.spaces import Euclidean, Ledger
+from ..geometry.table import Kind, Table
 from ..priors.conjugate import ConjugatePrior
 from .conditional import AbstractConditional, refuse
 from .estimates import climb, least_squares
@@ -135,6 +137,11 @@ class Regression(AbstractConditional[RegressionCoords]):
         """Covariates and response."""
         return Support((self.n_covariates,), "real", whole=0), self.response.support
 
+    @property
+    def observed_support(self) -> Any:
+        """Covariates and response."""
+        return self.support
+
     # ---------------------------------------------------------------- usual parameters
 
     def from_coefficients(
@@ -250,6 +257,17 @@ class Regression(AbstractConditional[RegressionCoords]):
         return predictor if self.offset is None else predictor + u[self.offset], row
 
     # ---------------------------------------------------------------- kernels
+
+    def _observe(self, x: Data) -> Data:
+        return x
+
+    def _sketch(self, rng: np.random.Generator, table: Table, kind: Kind) -> tuple[()]:
+        return ()
+
+    def _log_evidence(self, coords: RegressionCoords, x: Data) -> Float[Array, ""]:
+        return differentiated_as(
+            self._log_density(coords, x), self._log_normalizer_given(coords, x)
+        )
 
     @property
     def _cells(self) -> ResponseCells:

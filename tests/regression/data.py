@@ -1,5 +1,6 @@
 """Real data of mixtures of regressions, and small ones that are made here."""
 
+import csv
 import gzip
 from pathlib import Path
 
@@ -15,9 +16,9 @@ def table(name):
     if not path.exists():
         pytest.skip(f"{path} is not there: development data are not part of the repository")
     with gzip.open(path, "rt") as lines:
-        header, *rows = (line.strip().split(",") for line in lines)
+        header, *rows = csv.reader(lines)
     columns = zip(*rows, strict=True)
-    return {name.strip('"'): _numbers(column) for name, column in zip(header, columns, strict=True)}
+    return {name: _numbers(column) for name, column in zip(header, columns, strict=True)}
 
 
 def _numbers(column):
