@@ -1,5 +1,8 @@
 """What comes after a fit: choice of a model, uncertainty, quality, anomalies."""
 
+from .agreement import adjusted_rand_index as adjusted_rand_index
+from .agreement import contingency as contingency
+from .agreement import normalized_mutual_information as normalized_mutual_information
 from .anomalies import AnomalyCurves as AnomalyCurves
 from .anomalies import Threshold as Threshold
 from .anomalies import anomaly_curves as anomaly_curves
@@ -10,6 +13,10 @@ from .comparison import Comparison as Comparison
 from .comparison import compare as compare
 from .criteria import Criteria as Criteria
 from .criteria import criteria as criteria
+from .merging import Merging as Merging
+from .merging import merge_components as merge_components
+from .report import Report as Report
+from .report import report as report
 from .uncertainty import IdentifiabilityWarning as IdentifiabilityWarning
 from .uncertainty import StandardErrors as StandardErrors
 from .uncertainty import confidence_intervals as confidence_intervals

@@ -139,7 +139,7 @@ def standard_errors(
             f"{owner}: `method` must be 'information', 'scores', 'sandwich' or 'bootstrap', but is "
             f"{method!r}."
         )
-    rows, parts = padded(xs, jnp.asarray(counts))
+    rows, parts = _filled_up(xs, counts)
     free, information = _at_maximum(model, model.to_unconstrained(params), rows, parts)
     curved = _scores(model, free, rows, parts) if method != "information" else information
     kept, null = _directions(information if method == "sandwich" else curved)
@@ -194,6 +194,12 @@ def confidence_intervals(
         model, params, xs, of, method=method, weights=weights, key=key, draws=draws
     )
     return found.interval(level)
+
+
+def _filled_up(xs: Any, counts: np.ndarray) -> tuple[Any, Array]:
+    rows, parts = padded(xs, jnp.asarray(counts, float))
+    assert parts is not None  # as counts were given
+    return rows, parts
 
 
 # ---------------------------------------------------------------- curvature
@@ -309,8 +315,8 @@ def _bootstrap(
     total = round(counts.sum())
     rng = np.random.default_rng(np.asarray(jax.random.key_data(key)).ravel())
     drawn = rng.multinomial(total, counts / counts.sum(), size=draws)
-    rows, parts = padded(xs, jnp.asarray(counts))
-    wide = np.zeros((draws, len(parts) if parts is not None else len(counts)))
+    rows, parts = _filled_up(xs, counts)
+    wide = np.zeros((draws, len(parts)))
     wide[:, : len(counts)] = drawn
     points, sound = _refit(model, params.coords, rows, jnp.asarray(wide, float))
     good = np.asarray(sound)
@@ -358,3 +364,23 @@ def _refit(model: Any, coords: Any, xs: Any, weights: Array) -> tuple[Any, Array
         return last[0], last[3]
 
     return jax.lax.map(one, weights, batch_size=_BATCH)
+
+
+def count_unidentified(model: Any, params: Any, xs: Any, counts: np.ndarray) -> int | None:
+    """How many parameters rows say nothing about, by the rank of their scores.
+
+    Args:
+        model: the model.
+        params: natural coordinates.
+        xs: rows, checked.
+        counts: their weights.
+
+    Returns:
+        The number; `None` at points on the edge of the domain, which have no scores.
+    """
+    try:
+        free = model.to_unconstrained(params)
+    except ValueError:
+        return None
+    products = _scores(model, free, *_filled_up(xs, counts))
+    return max(0, model.n_parameters - _directions(products)[0].shape[1])

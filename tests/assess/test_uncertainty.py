@@ -154,7 +154,7 @@ def test_mixture_and_bootstrap():
         jnp.array([[0.0], [6.0]]), jnp.array([[[1.0]], [[2.0]]])
     )
     truth = mixture.from_components(jnp.array([0.4, 0.6]), parts)
-    rows = mixture.observable_sample(jax.random.key(0), truth, 2000)
+    rows = mixture.observable_sample(jax.random.key(0), truth, 1000)
     fit = ef.fit(mixture, rows, key=jax.random.key(1), params=truth)
 
     def read(params):
@@ -188,7 +188,7 @@ def test_latent_classes_and_bootstrap():
 def test_factor_analysis_and_bootstrap():
     model = ef.factor_analysis(4, 1)
     rng = np.random.default_rng(2)
-    rows = rng.normal(size=(2000, 1)) * np.array([1.5, 1.0, 0.8, 1.2]) + rng.normal(size=(2000, 4))
+    rows = rng.normal(size=(600, 1)) * np.array([1.5, 1.0, 0.8, 1.2]) + rng.normal(size=(600, 4))
     rows = jnp.asarray(rows)
     fit = ef.fit(model, rows, key=jax.random.key(1), method=ef.EM(acceleration=8))
     agree(
