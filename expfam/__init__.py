@@ -2,6 +2,7 @@
 
 from . import assess as assess
 from . import plot as plot
+from . import tables as tables
 from .bayes.log_posterior import LogPosterior as LogPosterior
 from .bayes.log_posterior import log_posterior as log_posterior
 from .compilation_cache import enable_compilation_cache as enable_compilation_cache

@@ -19,6 +19,10 @@ from ..geometry.checks import require
 Numbers = ArrayLike | Sequence[float | int | bool]
 
 _GAPS = "where these are missing cells, give expfam.incomplete(…) of it"
+_CATEGORIES = (
+    "Number categories, e.g. by np.unique(column, return_inverse=True), or read the data frame "
+    "by expfam.tables.read."
+)
 
 
 def as_array(data: Any, owner: str, argument: str) -> Array | np.ndarray:
@@ -45,7 +49,7 @@ def as_array(data: Any, owner: str, argument: str) -> Array | np.ndarray:
     number = jnp.issubdtype(array.dtype, jnp.number) or array.dtype == np.bool_
     if not number or jnp.issubdtype(array.dtype, jnp.complexfloating):
         text = array.dtype.kind in "USO"
-        hint = " Number categories, e.g. by np.unique(column, return_inverse=True)." if text else ""
+        hint = f" {_CATEGORIES}" if text else ""
         raise TypeError(f"{owner}: `{argument}` must be numbers, but has type {array.dtype}.{hint}")
     return array
 
@@ -58,8 +62,7 @@ def _as_numbers(array: np.ndarray, owner: str, argument: str) -> np.ndarray:
     text = next((cell for cell in cells if isinstance(cell, str)), None)
     if text is not None:
         raise TypeError(
-            f"{owner}: `{argument}` must be numbers, but holds text, e.g. {text!r}. Number "
-            "categories, e.g. by np.unique(column, return_inverse=True)."
+            f"{owner}: `{argument}` must be numbers, but holds text, e.g. {text!r}. {_CATEGORIES}"
         )
     try:
         return array.astype(float)

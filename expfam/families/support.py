@@ -221,7 +221,7 @@ def check_data(data: Any, supports: Any, owner: str, argument: str) -> tuple[Any
     except (ValueError, TypeError) as error:
         raise TypeError(
             f"{owner}: `{argument}` must be structured like {_outline(supports)}, "
-            f"but is of type {type(data).__name__}."
+            f"but is of type {type(data).__name__}. Data frames are read by expfam.tables.read."
         ) from error
     names = [argument if len(leaves) == 1 else f"{argument}, leaf {i}" for i in range(len(leaves))]
     checked = [
