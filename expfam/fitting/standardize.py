@@ -106,9 +106,8 @@ def change_frame_of_prior(source: Any, target: Any, prior: AbstractPrior | None)
     return None if prior is None else prior.in_frame_of(target, _change_statistics)
 
 
-def _change_statistics(source: Any, target: Any, total: Any, mass: Any, each: bool = False) -> Any:
-    kernel = jax.vmap(_change_total, in_axes=(None, None, 0, 0)) if each else _change_total
-    return _in_float64(kernel, source, target, total, mass)
+def _change_statistics(source: Any, target: Any, total: Any, mass: Any) -> Any:
+    return _in_float64(_change_total, source, target, total, mass)
 
 
 def _frames(model: Any) -> list[Frame]:

@@ -20,6 +20,7 @@ from jaxtyping import Array, Bool, Float
 
 from ..families.base import AbstractExponentialFamily
 from ..geometry.points import pairing
+from ..geometry.programs import compiled_once
 from ..harmonium.interaction import LikelihoodCoords
 from ..harmonium.mixture import Mixture
 from ..harmonium.mixture_prior import MixturePrior
@@ -182,6 +183,7 @@ class StochasticVariationalBayes(AbstractMethod):
         return _expected(model, state)
 
 
+@compiled_once
 def posterior_of(prior: Any, state: Learned) -> MixturePrior:
     """The posterior that a state stands for.
 
@@ -223,11 +225,11 @@ def _learn(
     # Before the first step it is that with the best posterior for the responsibilities at the
     # start θ, −H of which is ⟨θ, η̂⟩ less the average of ψ(θ | x): it may not be compared.
     before = as_mixture_prior(prior)
-    n = averages.total
+    dtype = averages.value.dtype
+    n = jnp.asarray(averages.total, dtype)
     after = before._observe(means, n)
     present = before._observe(state.means, state.total)
     point = after._point()
-    dtype = averages.value.dtype
     point = jax.tree.map(lambda leaf: leaf.astype(dtype), point)
     first = state.total == 0
     given = averages.value + model._log_normalizer(state.point)
@@ -235,10 +237,10 @@ def _learn(
     chosen = jax.tree.map(lambda a, b: jnp.where(first, a, b), after, present)
     bound = given + jnp.where(first, gain, 0) - chosen._divergence(before) / n
     logs = jnp.log(after.weights.mean()).astype(dtype)
-    following = Learned(point, logs, means, n.astype(dtype), state.count + 1)
+    following = Learned(point, logs, means, n, state.count + 1)
     return following, model._in_domain(point), bound.astype(dtype)
 
 
 def _expected(model: Any, state: Learned) -> Any:
-    likelihood = LikelihoodCoords(None, state.point.interaction)
+    likelihood = LikelihoodCoords(state.point.observable, state.point.interaction)
     return model.interaction.weighted(likelihood, state.logs)

@@ -9,7 +9,7 @@ rows with responsibilities r_nk it has φ_k + Σ r_nk s(x_n), ν_k + Σ r_nk, an
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, final
+from typing import Any, SupportsIndex, final
 
 import equinox as eqx
 import jax
@@ -19,15 +19,18 @@ from jaxtyping import Array, Float, Int, Key
 
 from ..families.base import Data
 from ..families.compiled import dtype_of, repeat
+from ..families.real.normal import NormalCoords
 from ..families.support import check_data
 from ..geometry.duality import bregman_divergence
 from ..geometry.points import Mean, Natural, pairing
+from ..geometry.structures import Identity
 from ..priors.base import AbstractPrior
 from ..priors.compiled import conjugacy_of, to_means
 from ..priors.conjugate import ConjugatePrior
 from ..priors.weights import AbstractWeightPrior, DirichletWeights, StickBreaking
 from .interaction import HarmoniumCoords, LikelihoodCoords
 from .mixture import Mixture
+from .tied import gather, of_precision, sample, spread
 
 
 @final
@@ -39,7 +42,8 @@ class MixturePrior(AbstractPrior):
 
     Attributes:
         family: the mixture.
-        total: φ_k, the pseudo-statistics of every component, along a leading axis.
+        total: φ_k, the pseudo-statistics of every component, along a leading axis; where normals
+            share their precision, see `harmonium.tied`.
         count: ν_k, their pseudo-counts, shape `(K,)`; for location and scale of normals `(K, 2)`.
         weights: the prior of the weights.
         rows: number of rows that every component has taken up, shape `(K,)`; zeros in a prior.
@@ -77,8 +81,10 @@ class MixturePrior(AbstractPrior):
         """The prior with given priors of the components.
 
         Args:
-            mixture: a mixture whose components differ in everything.
-            components: a conjugate prior of `mixture.component`, or one for each component.
+            mixture: a mixture whose components differ in everything, or, of normals, in their
+                means alone (`varying=Identity()`): then the prior of the covariance is that of one.
+            components: a conjugate prior of `mixture.component`, or, where components differ in
+                everything, one for each.
             weights: concentration α of a Dirichlet prior of the weights: a number, or K.
             stick_breaking: instead of `weights`, the concentration γ of a Dirichlet process, of
                 which the mixture holds the first K components: a number, or a pair, shape and rate
@@ -87,7 +93,8 @@ class MixturePrior(AbstractPrior):
 
         Raises:
             TypeError: what is no mixture, or components without normalized conjugate priors.
-            ValueError: priors of another family; concentrations that are not positive.
+            ValueError: priors of another family, or not proper; concentrations that are not
+                positive.
         """
         owner = "MixturePrior.from_components"
         _check_mixture(mixture, owner)
@@ -97,14 +104,23 @@ class MixturePrior(AbstractPrior):
             raise ValueError(
                 f"{owner}: `components` must be one prior, or {count} of them, but are {len(each)}."
             )
+        tied = mixture.interaction.varying is not None
+        if tied and not isinstance(components, ConjugatePrior):
+            raise ValueError(
+                f"{owner}: `components` must be one prior where components share their precision."
+            )
         for one in each:
             if not isinstance(one, ConjugatePrior) or one.family != mixture.component:
                 raise ValueError(
                     f"{owner}: `components` must be ConjugatePrior of {mixture.component!r}, but "
                     f"got {getattr(one, 'family', one)!r}."
                 )
+            one.log_normalizer()  # which refuses what is not proper
         stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *[one.total for one in each])
         counts = jnp.stack([one.count for one in each])
+        if tied:
+            counts = counts if counts.ndim == 2 else jnp.stack([counts, counts], axis=1)
+            stacked = Mean(gather(mixture.component, stacked.coords, counts))
         prior = _weight_prior(weights, stick_breaking, count, owner)
         return MixturePrior(mixture, stacked, counts, prior, jnp.zeros(count), allow_empty)
 
@@ -115,7 +131,7 @@ class MixturePrior(AbstractPrior):
         Of its imagined rows, those of component k count for the prior of the component, and for a
         Dirichlet prior of the weights.
         """
-        _check_mixture(prior.family, "MixturePrior.of")
+        _check_mixture(prior.family, "MixturePrior.of", tied=False)
         total: HarmoniumCoords = prior.total.coords
         counts = total.latent
         weights = DirichletWeights(counts)
@@ -124,10 +140,11 @@ class MixturePrior(AbstractPrior):
 
     # ---------------------------------------------------------------- what it says
 
-    def component(self, k: int) -> ConjugatePrior:
+    def component(self, k: SupportsIndex) -> ConjugatePrior:
         """The distribution of the parameters of component k."""
-        total = jax.tree.map(lambda leaf: leaf[k], self.total)
-        return ConjugatePrior(self.family.component, total, self.count[k])
+        totals, counts = self._parts()
+        total = jax.tree.map(lambda leaf: leaf[k], totals)
+        return ConjugatePrior(self.family.component, Mean(total), counts[k])
 
     @property
     def expected_weights(self) -> Float[Array, " k"]:
@@ -142,13 +159,39 @@ class MixturePrior(AbstractPrior):
         """The number of components that have taken up at least so many rows."""
         return int(jnp.sum(self.rows >= rows))
 
+    def without_empty(self, rows: float = 1.0) -> "MixturePrior":
+        """The same of a smaller mixture: of components that have taken up at least so many rows.
+
+        The others are taken for empty. Its `family` is the smaller mixture.
+
+        Raises:
+            ValueError: where no component has.
+        """
+        chosen = np.flatnonzero(np.asarray(self.rows) >= rows)
+        if not chosen.size:
+            raise ValueError(
+                f"MixturePrior.without_empty: no component has taken up {rows} rows; the most are "
+                f"{float(jnp.max(self.rows)):.3g}."
+            )
+        totals, counts = jax.tree.map(lambda leaf: leaf[chosen], self._parts())
+        if self._tied:
+            totals = gather(self.family.component, totals, counts)
+        return replace(
+            self,
+            family=replace(self.family, n_components=chosen.size),
+            total=Mean(totals),
+            count=counts,
+            weights=self.weights.kept(chosen),
+            rows=self.rows[chosen],
+        )
+
     def posterior_soft_assignments(self, x: Data) -> Float[Array, "*batch k"]:
         """Responsibilities: of every component in rows, along the last axis.
 
         Args:
             x: observations with any leading axes; cells may be missing.
         """
-        params = Natural(self._point())
+        params = Natural(_point(self))
         return self.family.posterior_soft_assignments(params, x)
 
     def posterior_hard_assignment(self, x: Data) -> Int[Array, "*batch"]:
@@ -202,16 +245,35 @@ class MixturePrior(AbstractPrior):
 
     def in_frame_of(self, target: Any, change: Callable[..., Any]) -> "MixturePrior":
         """The same prior of a mixture that differs in the frames of its components."""
-        mass = self.count if self.count.ndim == 1 else self.count[:, 0]
-        own, other = self.family.component, target.component
-        total = change(own, other, self.total.coords, mass, each=True)
+        joint = self._joint()
+        moved = change(self.family, target, joint, jnp.sum(joint.latent))
+        total = moved.interaction
+        if self._tied:
+            total = NormalCoords(total.first, moved.observable)
         return replace(self, family=target, total=Mean(total))
 
-    def at_start(self) -> "MixturePrior":
+    def at_start(self) -> AbstractPrior:
         """With flat weights: no component is emptied before the fit."""
+        if self._tied:
+            joint = self._joint()
+            return ConjugatePrior(self.family, Mean(joint), jnp.sum(joint.latent))
         return replace(self, weights=DirichletWeights(jnp.ones_like(self.rows)))
 
+    @property
+    def _tied(self) -> bool:
+        return self.family.interaction.varying is not None
+
+    def _joint(self) -> HarmoniumCoords:
+        # As pseudo-statistics of the mixture, of so many rows of every component.
+        total = self.total.coords
+        rows = self.count if self.count.ndim == 1 else self.count[:, 0]
+        rows = rows.astype(dtype_of(total))
+        if self._tied:
+            return HarmoniumCoords(total.second, NormalCoords(total.first, None), rows)
+        return HarmoniumCoords(None, total, rows)
+
     def _average(self, means: HarmoniumCoords, count: Any) -> HarmoniumCoords:
+        self._refuse_tied()
         after = self._observe(means, count)
         averages = jax.vmap(partial(to_means, self.family.component))(
             *after._parts(dtype_of(means))
@@ -226,6 +288,7 @@ class MixturePrior(AbstractPrior):
 
     def _log_density(self, natural: HarmoniumCoords, log_normalizer: Array) -> Array:
         # Σ_k ⟨φ_k, θ_k⟩ − ν_k ψ(θ_k), and that of the weights
+        self._refuse_tied()
         component, totals = self.family.component, self.total.coords
         logs = self.family.interaction.log_weights(natural)
 
@@ -239,20 +302,31 @@ class MixturePrior(AbstractPrior):
         parts = jax.vmap(one)(natural.interaction, totals, self.count)
         return jnp.sum(parts) + self.weights.log_density(logs)
 
+    def _refuse_tied(self) -> None:
+        if self._tied:
+            raise TypeError(
+                "MixturePrior: MAP estimates of components that share their precision take a "
+                "conjugate prior of the mixture, e.g. expfam.weak_prior(model, xs)."
+            )
+
     def _parts(self, dtype: Any = None) -> tuple[Any, Array]:
+        # φ_k and ν_k of every component by itself
         total = self.total.coords
         dtype = dtype_of(total) if dtype is None else dtype
-        return jax.tree.map(lambda leaf: leaf.astype(dtype), (total, self.count))
+        total, count = jax.tree.map(lambda leaf: leaf.astype(dtype), (total, self.count))
+        return spread(self.family.component, total, count) if self._tied else total, count
 
     def _observe(self, means: HarmoniumCoords, count: Any) -> "MixturePrior":
         """After `count` rows with given averages E[1[z = k] s(x)] and E[1[z = k]]."""
         rows = (count * means.latent).astype(self.rows.dtype)
-        total = jax.tree.map(
-            lambda own, new: own + (count * new).astype(own.dtype),
-            self.total.coords,
-            means.interaction,
-        )
         added = rows if self.count.ndim == 1 else rows[:, None]
+        new = means.interaction
+        if self._tied:
+            new = NormalCoords(new.first, self.family.interaction.marginal(means).second)
+            added = jnp.stack([rows, jnp.full_like(rows, jnp.sum(rows))], axis=1)
+        total = jax.tree.map(
+            lambda own, new: own + (count * new).astype(own.dtype), self.total.coords, new
+        )
         return replace(
             self,
             total=Mean(total),
@@ -275,7 +349,15 @@ class MixturePrior(AbstractPrior):
         # (E[θ_k], E[log π_k] − E[ψ(θ_k)]): where an E-step gives the responsibilities of VB.
         natural, normalizers = self._expectations()
         logs = self.weights.mean_logarithm().astype(normalizers.dtype)
-        return HarmoniumCoords(None, natural, logs - normalizers)
+        own = self._likelihood(natural)
+        return HarmoniumCoords(own.observable, own.interaction, logs - normalizers)
+
+    def _likelihood(self, natural: Any) -> LikelihoodCoords:
+        # Of components; a precision that all share is there once.
+        if not self._tied:
+            return LikelihoodCoords(None, natural)
+        shared, _ = self.family.interaction.splitting.split_natural(natural.second[0])
+        return LikelihoodCoords(shared, NormalCoords(natural.first, None))
 
     def _divergence(self, other: "MixturePrior") -> Array:
         # KL of the components, Bregman divergences of log Z, and of the weights
@@ -285,8 +367,13 @@ class MixturePrior(AbstractPrior):
         def one(own: Any, end: Any) -> Array:
             return bregman_divergence(lambda p: conjugacy.log_normalizer(component, *p), end, own)
 
-        parts = jax.vmap(one)(self._parts(), other._parts())
-        return jnp.sum(parts) + self.weights.divergence(other.weights)
+        own, end = self._parts(), other._parts()
+        components = jnp.sum(jax.vmap(one)(own, end))
+        if self._tied:
+            # KL of a component is that of the precision, and of the mean given it.
+            precision = one(of_precision(component, *own), of_precision(component, *end))
+            components = components - (len(self.rows) - 1) * precision
+        return components + self.weights.divergence(other.weights)
 
 
 def _rows(values: Array, like: Array) -> Array:
@@ -294,10 +381,15 @@ def _rows(values: Array, like: Array) -> Array:
 
 
 @jax.jit
+def _point(prior: MixturePrior) -> HarmoniumCoords:
+    return prior._point()
+
+
+@jax.jit
 def _expected(prior: MixturePrior) -> HarmoniumCoords:
     natural, _ = prior._expectations()
     weights = jnp.log(prior.weights.mean()).astype(dtype_of(natural))
-    return prior.family.interaction.weighted(LikelihoodCoords(None, natural), weights)
+    return prior.family.interaction.weighted(prior._likelihood(natural), weights)
 
 
 @partial(jax.jit, static_argnums=1)
@@ -305,6 +397,7 @@ def _log_predictive(prior: MixturePrior, n_axes: int, x: Any) -> Array:
     component = prior.family.component
     own = partial(conjugacy_of(component).log_predictive, component)
     logs = jnp.log(prior.weights.mean())
+    logs = logs - jax.nn.logsumexp(logs)
 
     def one(x: Any) -> Array:
         return jax.nn.logsumexp(logs + jax.vmap(own, in_axes=(0, 0, None))(*prior._parts(), x))
@@ -321,10 +414,14 @@ def _sample(prior: MixturePrior, shape: tuple[int, ...], predictive: bool, key: 
 
     def draw(key: Array, prior: MixturePrior) -> Any:
         first, second, third = jax.random.split(key, 3)
-        keys = jax.random.split(first, mixture.n_components)
-        parts = jax.vmap(partial(conjugacy_of(component).sample, component))(keys, *prior._parts())
+        conjugacy = conjugacy_of(component)
+        if prior._tied:
+            parts = sample(component, conjugacy, first, *prior._parts())
+        else:
+            keys = jax.random.split(first, mixture.n_components)
+            parts = jax.vmap(partial(conjugacy.sample, component))(keys, *prior._parts())
         logs = prior.weights.sample(second).astype(dtype_of(parts))
-        coords = mixture.interaction.weighted(LikelihoodCoords(None, parts), logs)
+        coords = mixture.interaction.weighted(prior._likelihood(parts), logs)
         return mixture._observe(mixture._sample(third, coords)) if predictive else coords
 
     for size in reversed(shape):
@@ -332,13 +429,15 @@ def _sample(prior: MixturePrior, shape: tuple[int, ...], predictive: bool, key: 
     return draw(key, prior)
 
 
-def _check_mixture(mixture: Any, owner: str) -> None:
+def _check_mixture(mixture: Any, owner: str, tied: bool = True) -> None:
     if not isinstance(mixture, Mixture):
         raise TypeError(f"{owner}: it must be a prior of a Mixture, but is one of {mixture!r}.")
-    if mixture.interaction.varying is not None:
+    varying = mixture.interaction.varying
+    if varying is not None and not (tied and varying == Identity()):
+        allowed = ", or varying=Identity()" if tied else ""
         raise TypeError(
             f"{owner}: components of the mixture must differ in everything, but share a part of "
-            "their precisions; leave `varying` out."
+            f"their precisions; leave `varying` out{allowed}."
         )
     if conjugacy_of(mixture.component) is None:
         raise TypeError(
@@ -359,6 +458,6 @@ def _weight_prior(weights: Any, sticks: Any, count: int, owner: str) -> Abstract
             f"{owner}: `stick_breaking` must be one positive number, or a pair of them, but is "
             f"{sticks!r}."
         )
-    shape, rate = given if len(given) == 2 else (np.inf, 1 / given[0])
-    one, none = jnp.ones(count), jnp.zeros(count)
-    return StickBreaking(one, none, jnp.asarray(shape, float), jnp.asarray(rate, float))
+    shape = jnp.asarray(given[0], float) if len(given) == 2 else None
+    rate = given[1] if len(given) == 2 else 1 / given[0]
+    return StickBreaking(jnp.ones(count), jnp.zeros(count), shape, jnp.asarray(rate, float))

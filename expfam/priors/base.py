@@ -24,7 +24,7 @@ class AbstractPrior(eqx.Module):
         Args:
             target: the family.
             change: from two families, pseudo-statistics of the first and the number of rows that
-                they stand for to those of the second; with `each`, along a leading axis.
+                they stand for to those of the second.
         """
 
     @abstractmethod

@@ -9,6 +9,7 @@ from typing import Any, final
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Key
 
 from ..families.probabilities import dirichlet
@@ -53,6 +54,10 @@ class AbstractWeightPrior(eqx.Module):
     def sample(self, key: Key[Array, ""]) -> Counts:
         """A draw of log π."""
 
+    @abstractmethod
+    def kept(self, ones: np.ndarray) -> "AbstractWeightPrior":
+        """Given that all components but these are empty."""
+
 
 @final
 class DirichletWeights(AbstractWeightPrior):
@@ -93,6 +98,10 @@ class DirichletWeights(AbstractWeightPrior):
         draws = jax.random.loggamma(key, self.concentration, dtype=self.concentration.dtype)
         return jax.nn.log_softmax(draws)
 
+    def kept(self, ones: np.ndarray) -> "DirichletWeights":
+        """α_k of these."""
+        return DirichletWeights(self.concentration[ones])
+
 
 @final
 class StickBreaking(AbstractWeightPrior):
@@ -105,19 +114,19 @@ class StickBreaking(AbstractWeightPrior):
     Attributes:
         broken: first parameters of the beta distributions of v_k; 1 where nothing was counted.
         left: how many rows come after each component; 0 where nothing was counted.
-        shape: γ has a gamma distribution of this shape; infinite where it is known.
+        shape: γ has a gamma distribution of this shape; `None` where it is known.
         rate: and of this rate; where γ is known, 1/γ.
     """
 
     broken: Counts
     left: Counts
-    shape: Scalar
+    shape: Scalar | None
     rate: Scalar
 
     @property
     def concentration(self) -> Scalar:
         """E[γ]."""
-        return jnp.where(jnp.isinf(self.shape), 1, self.shape) / self.rate
+        return (1 if self.shape is None else self.shape) / self.rate
 
     def _sticks(self) -> Float[Array, "k 2"]:
         return jnp.stack([self.broken, self.concentration + self.left], axis=1)
@@ -130,14 +139,14 @@ class StickBreaking(AbstractWeightPrior):
         """v_k ~ Beta(1 + n_k, γ + Σ_{j>k} n_j), and γ given the sticks, until both agree."""
         after = jnp.cumsum(counts[::-1])[::-1] - counts
         broken, left = self.broken + counts, self.left + after
-        known = jnp.isinf(self.shape)
+        if self.shape is None:
+            return StickBreaking(broken, left, None, self.rate)
+        shape = self.shape + counts.shape[0]
 
         def match(rate: Array, _: None) -> tuple[Array, None]:
             sticks = StickBreaking(broken, left, shape, rate)
-            lost = jnp.sum(sticks._logarithms()[:, 1])
-            return jnp.where(known, rate, self.rate - lost), None
+            return self.rate - jnp.sum(sticks._logarithms()[:, 1]), None
 
-        shape = self.shape + counts.shape[0]
         rate = jax.lax.scan(match, self.rate, length=_ROUNDS)[0]
         return StickBreaking(broken, left, shape, rate)
 
@@ -157,14 +166,14 @@ class StickBreaking(AbstractWeightPrior):
         # 1. KL(Beta(a, b) ‖ Beta(1, γ)) = KL(Beta(a, b) ‖ Beta(1, γ̄)) at γ̄ = E γ, plus
         #    (log γ̄ − log γ) + (γ̄ − γ) E log(1 − v) averaged over γ: the second is 0.
         # 2. E log γ = digamma(shape) − log rate.
-        known = jnp.isinf(self.shape)
         center = jnp.stack([other.broken, self.concentration + other.left], axis=1)
         sticks = jnp.sum(jax.vmap(dirichlet.divergence)(self._sticks(), center))
-        shape, other_shape = (jnp.where(known, 1, one.shape) for one in (self, other))
-        spread = jnp.log(shape) - digamma(shape)
-        rate, other_rate = (jnp.where(known, 1, one.rate) for one in (self, other))
-        own = gamma_divergence((rate, shape), (other_rate, other_shape), other_rate - rate)
-        return sticks + jnp.where(known, 0, self.broken.shape[0] * spread + own)
+        if self.shape is None or other.shape is None:
+            return sticks
+        spread = jnp.log(self.shape) - digamma(self.shape)
+        ends = (self.rate, self.shape), (other.rate, other.shape)
+        own = gamma_divergence(*ends, other.rate - self.rate)
+        return sticks + self.broken.shape[0] * spread + own
 
     def mode(self) -> Counts:
         """v_k = (a − 1)/(a + b − 2) of every stick but the last, which is all that remains."""
@@ -183,12 +192,17 @@ class StickBreaking(AbstractWeightPrior):
     def sample(self, key: Key[Array, ""]) -> Counts:
         """From logarithms of gamma variables, given a draw of γ."""
         first, second = jax.random.split(key)
-        known = jnp.isinf(self.shape)
-        drawn = jax.random.gamma(first, jnp.where(known, 1, self.shape), dtype=self.rate.dtype)
-        gamma = jnp.where(known, 1, drawn) / self.rate
+        drawn = 1
+        if self.shape is not None:
+            drawn = jax.random.gamma(first, self.shape, dtype=self.rate.dtype)
+        gamma = drawn / self.rate
         sticks = jnp.stack([self.broken, gamma + self.left], axis=1)
         logs = jax.random.loggamma(second, sticks, dtype=sticks.dtype)
         return _along(jax.nn.log_softmax(logs, axis=1))
+
+    def kept(self, ones: np.ndarray) -> "StickBreaking":
+        """The sticks of these: nothing is broken off for the rest."""
+        return StickBreaking(self.broken[ones], self.left[ones], self.shape, self.rate)
 
 
 def _along(logs: Float[Array, "k 2"]) -> Counts:

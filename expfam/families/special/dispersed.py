@@ -15,7 +15,7 @@ from jaxtyping import Array, Float, Key
 from ...geometry.duality import minimize_tilted
 from .counts import Rule, count_rule
 from .gamma import above_factorial, deviance, factorial_remainder, log_gamma
-from .logistic import logsumexp, surprisals
+from .logistic import logsumexp
 
 # Rounds of the sampler; each ends with a probability of more than ¼.
 _ROUNDS = 400
@@ -41,8 +41,9 @@ def log_density(theta: Vector, x: Array) -> Array:
 def entropy(theta: Vector) -> Scalar:
     """−E log p(x)."""
     rule = _rule(theta)
-    own = surprisals(_log_power(theta, rule.points) + rule.log_weights)
-    return jnp.dot(jnp.exp(-own), own + rule.log_weights)
+    powers = _log_power(theta, rule.points)
+    masses = jax.nn.softmax(powers + rule.log_weights)
+    return _log_sum(theta) - jnp.dot(masses, powers)
 
 
 @jax.custom_jvp
