@@ -88,7 +88,7 @@ def _shown(lines: list[str]) -> Iterator[str]:
 def marked(page: Path) -> Any:
     """A page; most are long tests, but what is read first is always run."""
     name = str(page.relative_to(ROOT))
-    first = ("README.md", "docs/index.md", "docs/tutorial")
+    first = ("README.md", "docs/index.md", "docs/tutorial/families", "docs/tutorial/mixtures")
     return pytest.param(page, id=name, marks=[] if name.startswith(first) else pytest.mark.slow)
 
 

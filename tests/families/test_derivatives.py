@@ -104,8 +104,8 @@ def gradient(function: Any, *coords: Any) -> np.ndarray:
         (ef.Geometric(), -1.0, np.exp(-1) / (1 - np.exp(-1)) ** 2),
         (ef.Bernoulli(), 0.0, 0.25),
         (ef.Categorical(3), [0.0, 0.0], [[2 / 9, -1 / 9], [-1 / 9, 2 / 9]]),
-        (ef.VonMises(), [0.0, 0.0], np.eye(2) / 2),
-        (ef.VonMisesFisher(3), [0.0, 0.0, 0.0], np.eye(3) / 3),
+        pytest.param(ef.VonMises(), [0.0, 0.0], np.eye(2) / 2, marks=pytest.mark.slow),
+        pytest.param(ef.VonMisesFisher(3), [0.0, 0.0, 0.0], np.eye(3) / 3, marks=pytest.mark.slow),
     ],
 )
 def test_divergences_bend_by_the_information(family, theta, information):

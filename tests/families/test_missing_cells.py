@@ -98,6 +98,7 @@ def test_conditional_of_a_normal_is_the_normal_of_the_missing_cells(structure):
     np.testing.assert_allclose(density, whole - part, atol=10 * NATS)
 
 
+@pytest.mark.slow
 def test_boltzmann_machine_with_missing_cells_by_enumeration():
     machine = BY_NAME["boltzmann"]
     params = random_params(machine, jax.random.key(0))

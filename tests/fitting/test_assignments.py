@@ -124,7 +124,13 @@ def test_fixed_weights_stay_and_the_likelihood_rises(pairs, model, weights):
     np.testing.assert_allclose(held, (0.5, 0.5) if weights == "equal" else weights, atol=1e-5)
 
 
-@pytest.mark.parametrize("model", [ef.Mixture(ef.Normal(2), 2), ef.Mixture(ef.Gamma(), 2)])
+@pytest.mark.parametrize(
+    "model",
+    [
+        ef.Mixture(ef.Normal(2), 2),
+        pytest.param(ef.Mixture(ef.Gamma(), 2), marks=pytest.mark.slow),
+    ],
+)
 def test_a_clustering_to_start_from_is_fitted_exactly(pairs, model):
     xs, labels = pairs
     xs = xs if model.component == ef.Normal(2) else jnp.exp(xs[:, 0])

@@ -241,8 +241,12 @@ def test_what_is_added_to_a_covariance_is_a_prior_without_rows():
     "model",
     [
         ef.analytic_hmog(8, ef.Diagonal(), 2, 3),
-        ef.symmetric_hmog(8, ef.Diagonal(), 2, ef.Diagonal(), 3),
-        ef.differentiable_hmog(8, ef.Diagonal(), 2, ef.Diagonal(), 3),
+        pytest.param(
+            ef.symmetric_hmog(8, ef.Diagonal(), 2, ef.Diagonal(), 3), marks=pytest.mark.slow
+        ),
+        pytest.param(
+            ef.differentiable_hmog(8, ef.Diagonal(), 2, ef.Diagonal(), 3), marks=pytest.mark.slow
+        ),
     ],
     ids=lambda model: type(model).__name__,
 )

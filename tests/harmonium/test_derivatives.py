@@ -40,7 +40,13 @@ def symmetric(leaf):
     return (leaf + jnp.swapaxes(leaf, -1, -2)) / 2 if square else leaf
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow if name == "symmetric HMoG" else [])
+        for name in MODELS
+    ],
+)
 def test_derivatives_are_those_of_the_density(name):
     model = MODELS[name]
     rng = np.random.default_rng(0)

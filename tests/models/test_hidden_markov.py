@@ -81,7 +81,13 @@ def enumerated(model: Any, params: Any, xs: Any) -> dict[str, np.ndarray]:
 
 
 @pytest.mark.parametrize("gaps", [False, True])
-@pytest.mark.parametrize("name", EMISSIONS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow if name in ("product", "mixture") else [])
+        for name in EMISSIONS
+    ],
+)
 def test_sums_over_all_paths(name: str, gaps: bool):
     model = model_of(name)
     params = random_params(model, jax.random.key(1))

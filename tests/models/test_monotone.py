@@ -57,7 +57,13 @@ def climb(model, keys, xs, steps):
     return jax.vmap(lambda start: jax.lax.scan(step, start, length=steps)[1])(starts)
 
 
-@pytest.mark.parametrize("name", MODELS)
+def marked(name):
+    """A model; where the M-step is a solve, climbing takes long."""
+    long = MODELS[name][1] == SOLVED
+    return pytest.param(name, marks=pytest.mark.slow if long else [])
+
+
+@pytest.mark.parametrize("name", [marked(name) for name in MODELS])
 def test_em_never_lowers_the_likelihood(name):
     model, (starts, steps, tolerance) = MODELS[name]
     keys = jax.random.split(jax.random.key(2), starts // 2)
