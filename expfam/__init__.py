@@ -3,8 +3,10 @@
 from . import assess as assess
 from . import plot as plot
 from . import tables as tables
+from .bayes.gibbs import sample_partitions as sample_partitions
 from .bayes.log_posterior import LogPosterior as LogPosterior
 from .bayes.log_posterior import log_posterior as log_posterior
+from .bayes.partitions import Partitions as Partitions
 from .compilation_cache import enable_compilation_cache as enable_compilation_cache
 from .families.base import AbstractExponentialFamily as AbstractExponentialFamily
 from .families.derived.bijections import AffineMap as AffineMap

@@ -15,6 +15,8 @@ from .criteria import Criteria as Criteria
 from .criteria import criteria as criteria
 from .merging import Merging as Merging
 from .merging import merge_components as merge_components
+from .ratio_test import RatioTest as RatioTest
+from .ratio_test import bootstrap_ratio_test as bootstrap_ratio_test
 from .report import Report as Report
 from .report import report as report
 from .uncertainty import IdentifiabilityWarning as IdentifiabilityWarning

@@ -15,7 +15,7 @@ from ..geometry.manifold import remembered
 from ..geometry.points import Mean, Natural, pairing
 from . import cells, compiled, ladder, missing
 from .conversion import Numbers
-from .errors import DEGENERATE, require_prior_of
+from .errors import DEGENERATE, require_counted, require_prior_of
 from .kernels import AbstractKernels, Data
 from .observations import has_gaps
 from .sketches import KINDS, sketches
@@ -351,7 +351,8 @@ class AbstractExponentialFamily(AbstractKernels[C]):
         self._check_point(params, Natural, "sample", "params")
         check_key(key, self._owner("sample"))
         axes = check_axes(shape, self._owner("sample"))
-        return compiled.sample(self, axes, key, params.coords)
+        xs = compiled.sample(self, axes, key, params.coords)
+        return require_counted(xs, self.support, self._owner("sample"))
 
     def maximum_likelihood(
         self, xs: Data, weights: Numbers | None = None, prior: Any = None

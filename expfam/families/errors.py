@@ -3,6 +3,10 @@
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+
+from ..geometry.checks import require
+from .support import is_support
 
 
 def require_prior_of(family: Any, prior: Any, owner: str) -> None:
@@ -18,6 +22,25 @@ def require_prior_of(family: Any, prior: Any, owner: str) -> None:
         raise ValueError(
             f"{owner}: `prior` must be an expfam.ConjugatePrior of {family!r}, but {came}."
         )
+
+
+def require_counted(draws: Any, supports: Any, owner: str) -> Any:
+    """Refuse draws of counts that reach the largest number of their type, which would be wrong.
+
+    Raises:
+        ValueError: such draws (RuntimeError under `jit`).
+    """
+    leaves, treedef = jax.tree.flatten(supports, is_leaf=is_support)
+    found = treedef.flatten_up_to(draws)
+    for i, (support, leaf) in enumerate(zip(leaves, found, strict=True)):
+        if support.kind in ("count", "positive count"):
+            found[i] = require(
+                leaf,
+                jnp.all(leaf < jnp.iinfo(leaf.dtype).max),
+                f"{owner}: draws must be less than the largest number of their type, {leaf.dtype}, "
+                "but some are not: jax.config.update('jax_enable_x64', True) allows larger ones.",
+            )
+    return jax.tree.unflatten(treedef, found)
 
 
 DEGENERATE = (

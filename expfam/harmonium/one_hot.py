@@ -33,6 +33,7 @@ from ..geometry.structures import AbstractStructure, Identity
 from ..geometry.table import Kind, Table
 from . import starts
 from .base import AbstractHarmonium
+from .far import distinct_logits
 from .interaction import AbstractInteraction, HarmoniumCoords, LikelihoodCoords
 
 
@@ -156,7 +157,7 @@ class OneHotInteraction(AbstractInteraction):
         return jax.nn.logsumexp(self.labeled(coords.latent + self._normalizers(coords), label))
 
     def log_normalizer_given(self, coords: HarmoniumCoords, x: Any) -> Array:
-        return jax.nn.logsumexp(self._logits_given(coords, x))
+        return jax.nn.logsumexp(self.logits_given(coords, x))
 
     def log_evidence(self, coords: HarmoniumCoords, x: Any) -> Array:
         # log Σ_k π_k p(x | z = k), with the derivatives of w_k + ψ_X(θ_k | x)
@@ -167,7 +168,7 @@ class OneHotInteraction(AbstractInteraction):
 
     def log_assignments(self, coords: HarmoniumCoords, x: Any) -> Float[Array, " k"]:
         """log p(z = k | x)."""
-        return jax.nn.log_softmax(self._logits_given(coords, x))
+        return jax.nn.log_softmax(distinct_logits(self, coords, x))
 
     def labeled(self, logits: Float[Array, " k"], label: Any) -> Float[Array, " k"]:
         """Logits of the components that a label admits; −∞ for the others."""
@@ -182,7 +183,7 @@ class OneHotInteraction(AbstractInteraction):
         return self.component.interaction.likelihood(component, y) if self.nested else component
 
     def posterior(self, coords: HarmoniumCoords, x: Any) -> Any:
-        logits = self._logits_given(coords, x)
+        logits = distinct_logits(self, coords, x)
         if not self.nested:
             return logits[1:] - logits[0]
         parts = self._over_components(lambda c: self.component.interaction.posterior(c, x), coords)
@@ -471,7 +472,8 @@ class OneHotInteraction(AbstractInteraction):
     def _normalizers(self, coords: HarmoniumCoords | LikelihoodCoords) -> Float[Array, " k"]:
         return self._over_components(self.component._log_normalizer, coords)
 
-    def _logits_given(self, coords: HarmoniumCoords, x: Any) -> Float[Array, " k"]:
+    def logits_given(self, coords: HarmoniumCoords, x: Any) -> Float[Array, " k"]:
+        """w_k + ψ(θ_k | x)."""
         x, label = split_labels(x)
         given = partial(cells.log_normalizer_given, self.component, x=x)
         return self.labeled(coords.latent + self._over_components(given, coords), label)

@@ -43,6 +43,13 @@ class AbstractBijection(eqx.Module):
         """x = f⁻¹(y)."""
 
     @abstractmethod
+    def log_below(self, y: Array) -> Array | None:
+        """log f⁻¹(y), less that of the smallest number, where it is below that; else 0.
+
+        There `inverse` is rounded to the smallest number. `None` where that cannot be.
+        """
+
+    @abstractmethod
     def log_slope(self, x: Array) -> Float[Array, ""]:
         """log |det f'(x)|: the sum of log |f'(x_i)| over the entries."""
 
@@ -88,6 +95,10 @@ class ExponentialMap(AbstractBijection):
         near = jnp.abs(gap) < 0.5
         return jnp.where(near, jnp.log1p(jnp.where(near, gap, 0)), jnp.log(y / self.scale))
 
+    def log_below(self, y: Array) -> None:
+        """Never."""
+        return
+
     def log_slope(self, x: Array) -> Float[Array, ""]:
         """Σ x + log m."""
         return jnp.sum(x + self._log_scale(x))
@@ -121,6 +132,10 @@ class LogarithmMap(AbstractBijection):
     def inverse(self, y: Array) -> Array:
         """eʸ, rounded to the positive numbers of the type."""
         return _representable(jnp.exp(y))
+
+    def log_below(self, y: Array) -> Array:
+        """Of y itself."""
+        return _below(y)
 
     def log_slope(self, x: Array) -> Float[Array, ""]:
         """−Σ log x."""
@@ -175,6 +190,10 @@ class RootMap(AbstractBijection):
             return _representable(y ** int(self.degree))
         return _representable(jnp.sqrt(y) if self.degree == 0.5 else y**self.degree)
 
+    def log_below(self, y: Array) -> Array:
+        """Of n log y."""
+        return _below(self.degree * jnp.log(y))
+
     def log_slope(self, x: Array) -> Float[Array, ""]:
         """Σ (1/n − 1) log x − log |n|."""
         return self._of_logarithm(jnp.log(x))
@@ -220,6 +239,10 @@ class AffineMap(AbstractBijection):
         """(y − b)/a."""
         return (y - self.shift.astype(y.dtype)) / self.scale.astype(y.dtype)
 
+    def log_below(self, y: Array) -> None:
+        """Never."""
+        return
+
     def log_slope(self, x: Array) -> Float[Array, ""]:
         """Σ log |a|."""
         return jnp.sum(jnp.broadcast_to(jnp.log(jnp.abs(self.scale)), x.shape)).astype(x.dtype)
@@ -251,3 +274,7 @@ def _with_kind(support: Support, kind: Kind) -> Support:
 def _representable(x: Array) -> Array:
     limits = jnp.finfo(x.dtype)
     return jnp.clip(x, limits.tiny, limits.max)
+
+
+def _below(log_x: Array) -> Array:
+    return jnp.minimum(log_x - jnp.log(jnp.finfo(log_x.dtype).tiny).astype(log_x.dtype), 0)

@@ -1,5 +1,6 @@
 """Push-forwards: the families of y = f(x) for a bijection f of the data."""
 
+from collections.abc import Callable
 from typing import Any, final
 
 import jax
@@ -82,22 +83,36 @@ class PushForward(AbstractObservedFamily[Any]):
         return carry(self.base)
 
     def _sufficient_statistic(self, x: Array) -> Any:
-        return self.base._sufficient_statistic(self.bijection.inverse(x))
+        return self._carried(self.base._sufficient_statistic, x)
 
     def _log_base_measure(self, x: Array) -> Array:
-        origin = self.bijection.inverse(x)
-        return self.base._log_base_measure(origin) - self.bijection.log_slope(origin)
+        return self._carried(
+            lambda x: self.base._log_base_measure(x) - self.bijection.log_slope(x), x
+        )
 
     def _log_normalizer(self, coords: Any) -> Array:
         return self.base._log_normalizer(coords)
 
     def _log_normalizer_given(self, coords: Any, x: Array) -> Array:
-        origin = self.bijection.inverse(x)
-        return self.base._log_normalizer_given(coords, origin) - self.bijection.log_slope(origin)
+        return self._carried(
+            lambda x: self.base._log_normalizer_given(coords, x) - self.bijection.log_slope(x), x
+        )
 
     def _log_density(self, coords: Any, x: Array) -> Array:
-        origin = self.bijection.inverse(x)
-        return self.base._log_density(coords, origin) - self.bijection.log_slope(origin)
+        return self._carried(
+            lambda x: self.base._log_density(coords, x) - self.bijection.log_slope(x), x
+        )
+
+    def _carried(self, kernel: Callable[[Array], Any], x: Array) -> Any:
+        # Where the origin falls below the smallest number, kernels are linear in its logarithm:
+        # as far below as it is, with the slope at a number that is small, and no end of the type.
+        value, below = kernel(self.bijection.inverse(x)), self.bijection.log_below(x)
+        if below is None:
+            return value
+        small = jnp.finfo(below.dtype).tiny ** 0.5
+        point = jnp.where(below < 0, small, 1).astype(below.dtype)
+        _, rise = jax.jvp(kernel, (point,), (point * below,))
+        return jax.tree.map(jnp.add, value, rise)
 
     def _maximize(self, means: Any, start: Any) -> Any:
         return self.base._maximize(means, start)

@@ -15,8 +15,8 @@ from ..cells import Whole, mean_statistic
 from ..conjugacy.concentration import Trials
 from ..ends import off_zero
 from ..observed import AbstractObservedFamily, estimate_from_average, halfway_to_origin
-from ..special.counts import Rule, count_rule, expectation
-from ..special.gamma import deviance, factorial_remainder
+from ..special.counts import Rule, count_rule, draw_binomial, expectation
+from ..special.gamma import deviance, factorial_remainder, log_choices
 from ..special.logistic import divergence, sigmoid, softplus
 from ..support import Support
 
@@ -82,9 +82,8 @@ class Binomial(AbstractObservedFamily[Array]):
         return x.astype(float)
 
     def _log_base_measure(self, x: Array) -> Array:
-        # a binomial of p = ½ without its 2⁻ⁿ
-        origin = jnp.zeros(())
-        return self._log_density(origin, x) + self._log_normalizer(origin)
+        n, count = jnp.asarray(self.n_trials, float), x.astype(float)
+        return log_choices(n, jnp.stack([count, n - count]))
 
     def _log_normalizer(self, coords: Array) -> Array:
         return self.n_trials * softplus(coords)
@@ -138,8 +137,7 @@ class Binomial(AbstractObservedFamily[Array]):
         return jnp.isfinite(coords)
 
     def _sample(self, key: Key[Array, ""], coords: Array) -> Array:
-        draw = jax.random.binomial(key, self.n_trials, jax.nn.sigmoid(coords), dtype=coords.dtype)
-        return draw.astype(int)
+        return draw_binomial(key, self.n_trials, coords)
 
     def _features(self, x: Array) -> Array:
         # The arcsine of the root has nearly the same variance at every p (Anscombe 1948).

@@ -13,7 +13,7 @@ from ..cells import Whole
 from ..conjugacy.concentration import Trials
 from ..ends import off_zero
 from ..observed import AbstractObservedFamily, estimate_from_average, halfway_to_origin
-from ..special.gamma import deviance, factorial_remainder
+from ..special.gamma import deviance, factorial_remainder, log_choices
 from ..special.logistic import sigmoid
 from ..support import Support
 from .binomial import Binomial
@@ -100,9 +100,7 @@ class Multinomial(AbstractObservedFamily[Array]):
         return x[1:].astype(float)
 
     def _log_base_measure(self, x: Array) -> Array:
-        # the density at equal probabilities, without their n-th power
-        origin = jnp.zeros((self.n_categories - 1,))
-        return self._log_density(origin, x) + self._log_normalizer(origin)
+        return log_choices(jnp.asarray(self.n_trials, float), x.astype(float))
 
     def _log_normalizer(self, coords: Array) -> Array:
         return self.n_trials * self._one_trial._log_normalizer(coords)

@@ -15,7 +15,7 @@ from ..conjugacy.concentration import Waiting
 from ..ends import off_zero
 from ..observed import AbstractObservedFamily, estimate_from_average
 from ..special.counts import count_rule, draw_poisson, expectation
-from ..special.gamma import deviance, factorial_remainder
+from ..special.gamma import deviance, factorial_remainder, log_choices
 from ..special.logistic import log1mexp, odds
 from ..support import Support
 
@@ -90,10 +90,10 @@ class NegativeBinomial(AbstractObservedFamily[Array]):
         return x.astype(float)
 
     def _log_base_measure(self, x: Array) -> Array:
-        # the density at p = ½, without (1 − p)ˣ pʳ
-        half = jnp.log(jnp.asarray(0.5, float))
-        count = x.astype(float)
-        return self._log_density(half, count) - (count + self.count) * half
+        # r/(x + r) of the number of ways to have r successes among x + r trials
+        count, r = x.astype(float), jnp.asarray(self.count, float)
+        total = count + r
+        return log_choices(total, jnp.stack([count, r])) + jnp.log(r / total)
 
     def _log_normalizer(self, coords: Array) -> Array:
         return -self.count * log1mexp(coords)

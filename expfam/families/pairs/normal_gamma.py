@@ -139,7 +139,7 @@ class NormalGamma(AbstractObservedFamily[NormalGammaCoords]):
         # that of λ, and that of μ given λ
         (mean, precision), (location, gamma) = x, _split(coords)
         normal = jnp.log(coords.quadratic) + jnp.log(precision) - LOG_2_PI
-        fit = coords.quadratic * precision * (mean - location) ** 2
+        fit = coords.quadratic * (jnp.sqrt(precision) * (mean - location)) ** 2
         return _GAMMA._log_density(gamma, precision) + (normal - fit) / 2
 
     def _maximize(

@@ -12,7 +12,7 @@ from ...geometry.points import Natural
 from ...geometry.spaces import Euclidean
 from ..cells import Whole
 from ..observed import AbstractObservedFamily
-from ..special.gamma import deviance, factorial_remainder
+from ..special.gamma import factorial_remainder
 from ..support import Support
 from . import dirichlet
 
@@ -106,7 +106,8 @@ class Beta(AbstractObservedFamily[BetaCoords]):
         alpha, pair = _stack(coords), jnp.stack([x, 1 - x])
         n = jnp.sum(alpha)
         logs = jnp.log(x) + jnp.log1p(-x)
-        terms = jnp.log(alpha) - factorial_remainder(alpha) - deviance(alpha, n * pair)
+        spread = dirichlet.share_deviance(alpha, pair)
+        terms = jnp.log(alpha) - factorial_remainder(alpha) - spread
         return factorial_remainder(n) - jnp.log(n) + jnp.sum(terms) - logs
 
     def _maximize(self, means: BetaCoords, start: BetaCoords | None) -> BetaCoords:

@@ -111,7 +111,8 @@ class Dirichlet(AbstractObservedFamily[Array]):
         # In the form of Loader, with n = Σ_k α_k, and R what Stirling's main term leaves over:
         # R(n) − log n + Σ_k log α_k − R(α_k) − D(α_k, n x_k) − log x_k.
         n = jnp.sum(coords)
-        terms = jnp.log(coords / x) - factorial_remainder(coords) - deviance(coords, n * x)
+        terms = jnp.log(coords) - jnp.log(x) - factorial_remainder(coords)
+        terms = terms - share_deviance(coords, x)
         return factorial_remainder(n) - jnp.log(n) + jnp.sum(terms)
 
     def _maximize(self, means: Array, start: Array | None) -> Array:
@@ -162,6 +163,15 @@ class Dirichlet(AbstractObservedFamily[Array]):
 
 
 # Kernels of vectors of concentrations, of use for two of them (the beta family) too.
+
+
+def share_deviance(alpha: Array, x: Array) -> Array:
+    """D(α_k, n x_k) with n = Σ_k α_k, for shares x however small."""
+    # Where n x falls below the smallest number it is α log α/n − α log x − α.
+    n = jnp.sum(alpha)
+    small = n * x < jnp.finfo(x.dtype).tiny
+    limit = alpha * (jnp.log(alpha / n) - jnp.log(x) - 1)
+    return jnp.where(small, limit, deviance(alpha, jnp.where(small, alpha, n * x)))
 
 
 @jax.custom_jvp

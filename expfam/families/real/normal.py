@@ -16,6 +16,7 @@ from ..conjugacy.location_scale import Location, LocationScale
 from ..frame import Frame, rescale
 from ..observed import AbstractObservedFamily
 from ..special.constants import LOG_2_PI
+from ..special.gamma import deviance
 from ..support import Support
 from .partly_seen import NormalCells
 
@@ -244,6 +245,16 @@ class Normal(AbstractObservedFamily[NormalCoords]):
         log_det = self.structure.log_det(self.structure.factor(coords.second), self.size)
         return jnp.asarray(0.5 * self.size * (1 + LOG_2_PI), coords.first.dtype) - log_det
 
+    def _divergence(self, p: NormalCoords, q: NormalCoords) -> Array:
+        # ½‖L_qᵀμ_p − v_q‖² and, with A = L_p⁻¹L_q, ½(‖A‖² − d − log |A|²): terms that are not
+        # negative, and do not grow with the distance from the origin
+        factor, inverse = self.structure.factors(q.second)
+        mean = _moments(self.structure, p)[0]
+        whitened = self.structure.apply(inverse, q.first)
+        residual = self.structure.residual(factor, mean, whitened)
+        own = self.structure.factors(p.second)[1]
+        return 0.5 * (jnp.dot(residual, residual) + _excess(own, factor, self.size))
+
     def _in_domain(self, coords: NormalCoords) -> Bool[Array, ""]:
         # Finite, and of a positive definite precision.
         leaves = coords.first, self.structure.factor(coords.second)
@@ -372,6 +383,20 @@ def _log_normalizer_given_jvp(primals: Any, tangents: Any) -> tuple[Array, Array
 @jax.jit
 def _from_covariance(normal: Normal, mean: Array, covariance: Leaf) -> tuple[NormalCoords, Array]:
     return normal._from_covariance(mean, covariance)
+
+
+def _excess(inverse: Leaf, factor: Leaf, size: int) -> Array:
+    # ‖A‖² − d − log |A|² of A = L_p⁻¹L_q, which is triangular: Σ A_ij² + Σ D(1, A_ii²)
+    if inverse is None or factor is None:
+        return jnp.zeros(())
+    if inverse.ndim < 2:
+        ratio = inverse * factor
+        terms = deviance(jnp.ones_like(ratio), ratio * ratio)
+        return jnp.sum(terms) * (size // ratio.size)
+    ratio = inverse @ factor
+    own = jnp.diagonal(ratio)
+    rest = ratio - jnp.diag(own)
+    return jnp.sum(rest * rest) + jnp.sum(deviance(jnp.ones_like(own), own * own))
 
 
 def _symmetric(leaf: Leaf) -> Bool[Array, ""]:

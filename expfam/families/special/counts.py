@@ -9,7 +9,7 @@ import numpy as np
 from jax.scipy.special import erfc
 from jaxtyping import Array, Float, Key
 
-from .gamma import deviance, factorial_remainder
+from .gamma import deviance, deviance_from_gap, factorial_remainder
 
 # The handover from terms to nodes, where a smooth weight falls from 1 to 0.
 _CENTER, _WIDTH = 384.0, 40.0
@@ -19,6 +19,8 @@ _PANELS, _ORDER = 24, 12
 
 # Above this rate, differences of log-factorials in float32 bend the draws of JAX.
 _LARGE_RATE = 1000.0
+# Successes from which on binomials are drawn by rejection.
+_MANY = 10.0
 # Rounds of rejection; each ends with a probability of more than ½.
 _ROUNDS = 200
 
@@ -103,6 +105,53 @@ def _transformed_rejection(key: Key[Array, ""], rate: Array) -> Array:
     begin = jnp.asarray(0), jnp.floor(rate), key
     draw = jax.lax.while_loop(lambda state: state[0] < _ROUNDS, propose, begin)[1]
     return draw.astype(int)
+
+
+def draw_binomial(key: Key[Array, ""], n: int, log_odds: Float[Array, ""]) -> Array:
+    """A draw of a binomial of any number of trials, given the log-odds of success."""
+    # Of the rarer outcome few are drawn by inversion, many by rejection.
+    first, second = jax.random.split(key)
+    p = jax.nn.sigmoid(-jnp.abs(log_odds))
+    mean = n * p
+    few = jax.random.binomial(first, n, jnp.minimum(p, _MANY / n), dtype=p.dtype).astype(int)
+    many = _rejected_binomial(second, n, jnp.maximum(p, jnp.minimum(_MANY / n, 0.5)))
+    rarer = jnp.where(mean < _MANY, few, many)
+    return jnp.where(log_odds > 0, n - rarer, rarer)
+
+
+def _rejected_binomial(key: Key[Array, ""], n: int, p: Array) -> Array:
+    # Algorithm BTRS of Hörmann, The generation of binomial random variates (1993), p ≤ ½. Counts
+    # are told by their distance from m, close to the mean, as numbers may not hold them to a unit:
+    # log p(x)/p(m) = R(m) − R(x) + R(n − m) − R(n − x) − D(x, np) − D(n − x, nq) + the same at m.
+    mean, other = n * p, n * (1 - p)
+    spread = jnp.sqrt(mean * (1 - p))
+    b = 1.15 + 2.53 * spread
+    a = -0.0873 + 0.0248 * b + 0.01 * p
+    alpha = (2.83 + 5.1 / b) * spread
+    mode = jnp.floor(mean)
+    fraction = mean - mode
+
+    def log_mass(step: Array) -> Array:
+        x = jnp.clip(mode + step, 0, n)
+        gap = step - fraction
+        fit = deviance_from_gap(gap, mean) + deviance_from_gap(-gap, other)
+        return -factorial_remainder(x) - factorial_remainder(n - x) - fit
+
+    def propose(state: tuple) -> tuple:
+        count, _, key = state
+        key, first = jax.random.split(key)
+        u, v = jax.random.uniform(first, (2,), p.dtype)
+        u = u - 0.5
+        near = jnp.maximum(0.5 - jnp.abs(u), jnp.finfo(p.dtype).eps)
+        step = jnp.floor((2 * a / near + b) * u + fraction + 0.5)
+        inside = (mode + step >= 0) & (mode + step <= n)
+        height = jnp.log(v * alpha / (a / near**2 + b))
+        accepted = inside & (height <= log_mass(step) - log_mass(jnp.zeros_like(step)))
+        return jnp.where(accepted, _ROUNDS, count + 1), step, key
+
+    begin = jnp.asarray(0), jnp.zeros_like(mean), key
+    step = jax.lax.while_loop(lambda state: state[0] < _ROUNDS, propose, begin)[1]
+    return mode.astype(int) + step.astype(int)
 
 
 def _log_weight(x: Array) -> Array:

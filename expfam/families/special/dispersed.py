@@ -15,7 +15,7 @@ from jaxtyping import Array, Float, Key
 from ...geometry.duality import minimize_tilted
 from .counts import Rule, count_rule
 from .gamma import above_factorial, deviance, factorial_remainder, log_gamma
-from .logistic import logsumexp
+from .logistic import logsumexp, surprisals
 
 # Rounds of the sampler; each ends with a probability of more than ¼.
 _ROUNDS = 400
@@ -41,9 +41,8 @@ def log_density(theta: Vector, x: Array) -> Array:
 def entropy(theta: Vector) -> Scalar:
     """−E log p(x)."""
     rule = _rule(theta)
-    powers = _log_power(theta, rule.points)
-    masses = jax.nn.softmax(powers + rule.log_weights)
-    return _log_sum(theta) - jnp.dot(masses, powers)
+    own = surprisals(_log_power(theta, rule.points) + rule.log_weights)
+    return jnp.dot(jnp.exp(-own), own + rule.log_weights)
 
 
 @jax.custom_jvp

@@ -139,6 +139,19 @@ def factorial_remainder(x: Array) -> Array:
     return jnp.where(x < _STEPS, direct, series)
 
 
+def log_choices(total: Array, parts: Array) -> Array:
+    """log total!/Π parts! for parts along the last axis that sum to the total.
+
+    R(n) − Σ R(x) + Σ x log(n/x), R what Stirling's main terms leave: terms of one sign are added.
+    """
+    parts = jnp.asarray(parts)
+    n = total[..., None]
+    rest = jnp.log1p(-(n - parts) / jnp.where(n > 0, n, 1))
+    share = jnp.where(2 * parts > n, -rest, jnp.log(n / jnp.where(parts > 0, parts, n)))
+    large = jnp.where(parts > 0, parts * share, 0)
+    return factorial_remainder(total) + jnp.sum(large - factorial_remainder(parts), axis=-1)
+
+
 def above_factorial(value: Array, count: Array) -> Array:
     """v − log k! for whole k ≥ 0, with the rounding of v alone where the two are close.
 
