@@ -2,8 +2,8 @@
 
 Four clusters of two covariates, in each of which a response depends on them by other slopes. Fits
 the mixture with the density of the covariates, without it, and its logistic relative, of answers
-yes and no, which tell of slopes only roughly, and prints errors and seconds; with `--nuts`, where NumPyro is installed, a sampler does the same beside it.
-Writes output/regression_clusters.png.
+yes and no, which tell of slopes only roughly, and prints errors and seconds; with `--nuts`, where
+NumPyro is installed, a sampler does the same beside it. Writes output/regression_clusters.png.
 """
 
 import argparse
