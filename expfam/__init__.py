@@ -74,6 +74,7 @@ from .fitting.fit import fit as fit
 from .fitting.methods import EM as EM
 from .fitting.methods import Gradient as Gradient
 from .fitting.methods import StepwiseEM as StepwiseEM
+from .fitting.moves import merge_and_split as merge_and_split
 from .fitting.natural_gradient import NaturalGradient as NaturalGradient
 from .fitting.natural_gradient import natural_gradient_descent as natural_gradient_descent
 from .fitting.result import ConvergenceWarning as ConvergenceWarning
