@@ -80,3 +80,15 @@ def test_families_with_usual_parameters_have_readers():
         family = type(instance.family)
         makes = [name for name in vars(family) if name.startswith("from_")]
         assert family.readers or not makes, family
+
+
+def test_regressions_show_their_coefficients():
+    line = ef.Regression(ef.Poisson(), n_covariates=2)
+    params = line.initialize(jax.random.key(0))
+    found = readings(line, params)
+    assert list(found) == ["intercepts", "coefficients", "dispersion"]
+    np.testing.assert_array_equal(found["coefficients"], line.coefficients(params))
+    experts = ef.MixtureOfExperts(ef.Regression(ef.Categorical(2), n_covariates=2), line)
+    own = readings(experts, experts.initialize(jax.random.key(0)))
+    assert own["gate"]["coefficients"].shape == (1, 2)
+    assert own["experts"]["coefficients"].shape == (2, 2)

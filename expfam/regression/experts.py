@@ -13,6 +13,7 @@ from ..families.base import Data
 from ..families.cells import AbstractCells
 from ..families.conversion import Numbers
 from ..families.discrete.categorical import Categorical
+from ..families.readings import read_each, readings
 from ..geometry import spaces
 from ..geometry.derivatives import differentiated_as
 from ..geometry.grouping import AbstractGrouping
@@ -134,6 +135,12 @@ class MixtureOfExperts(AbstractConditional[ExpertsCoords]):
         """The experts, stacked along a leading axis of every leaf."""
         self._check_point(params, Natural, "experts", "params")
         return Natural(params.coords.experts)
+
+    def _read_parts(self, params: Natural[ExpertsCoords]) -> Any:
+        gate = readings(self.gate, self.gate_params(params))
+        return {"gate": gate, "experts": read_each(self.expert, self.experts(params))}
+
+    readers = (_read_parts,)
 
     def log_observable_density(
         self, params: Natural[ExpertsCoords], x: Data

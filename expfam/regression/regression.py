@@ -194,6 +194,8 @@ class Regression(AbstractConditional[RegressionCoords]):
         self._check_point(params, Natural, "dispersion", "params")
         return self._link.usual(params.coords.dispersion)
 
+    readers = (intercepts, coefficients, dispersion)
+
     def _outer(self, *sizes: int) -> tuple[int, ...]:
         return sizes if self._link.scalar else (self._link.size, *sizes)
 
