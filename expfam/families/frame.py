@@ -45,6 +45,9 @@ def frame_of(xs: Any, shares: Any, structure: AbstractStructure | None) -> Frame
         shares: weights that sum to one, shape `(n,)`.
         structure: covariance structure that the scaling has to keep: one unit for all columns with
             `Scale`, unit 1 with `Identity`, or where it is `None`.
+
+    Raises:
+        ValueError: a row, of NumPy, whose square is too large for the type.
     """
     xp: Any = np if isinstance(xs, np.ndarray) else jnp
     # The mean about a first mean: the first one carries the rounding of a long sum.
@@ -53,7 +56,14 @@ def frame_of(xs: Any, shares: Any, structure: AbstractStructure | None) -> Frame
     shift = first + shares @ centered
     if structure is None or structure == Identity():
         return _frame(shift, xp.ones_like(shift))
-    variances = shares @ (xs - shift) ** 2
+    with np.errstate(over="ignore", invalid="ignore"):
+        variances = shares @ (xs - shift) ** 2
+    if xp is np and not np.all(np.isfinite(variances)):
+        i, j = np.unravel_index(np.argmax(np.abs(xs)), xs.shape)
+        raise ValueError(
+            f"the squares of `xs` must be numbers of type {xs.dtype}, but row {i}, column {j}, is "
+            f"{xs[i, j]:.3g}. If it stands for a missing value, mark it with expfam.incomplete."
+        )
     if structure == Scale():
         variances = xp.full_like(variances, xp.mean(variances))
     # Constant columns keep their unit.

@@ -52,6 +52,18 @@ def conditions(prior: Any) -> Conditions:
     return _kernel(prior, "conditions")(*raw(prior))
 
 
+@jax.jit
+def holds(prior: Any, values: dict[str, Array]) -> Bool[Array, ""]:
+    """Whether the hyper-parameters that a prior was made of can be read again, up to a percent."""
+    read = _kernel(prior, "hyperparameters")(*raw(prior))
+    near = [
+        jnp.max(jnp.abs(read[name] - value)) <= 0.01 * jnp.max(jnp.abs(value))
+        for name, value in values.items()
+        if value is not None
+    ]
+    return jnp.all(jnp.stack(near))
+
+
 @partial(jax.jit, static_argnums=1)
 def evaluate(prior: Any, name: str, *args: Any) -> tuple[Array, Conditions]:
     """A kernel of φ, ν, and more."""

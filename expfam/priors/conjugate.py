@@ -149,7 +149,14 @@ class ConjugatePrior(AbstractPrior):
         arrays = {name: jnp.asarray(value, float) for name, value in values.items()}
         total, count = conjugacy.from_hyperparameters(family, arrays)
         prior = ConjugatePrior(family, Mean(total), count)
-        return _require_proper(prior, prior, compiled.conditions(prior), "from_hyperparameters")
+        prior = _require_proper(prior, prior, compiled.conditions(prior), "from_hyperparameters")
+        return require(
+            prior,
+            compiled.holds(prior, arrays),
+            f"{owner}: the statistics of the prior, of type {dtype_of(total)}, do not hold these "
+            "hyper-parameters: its mean is too far from the origin for its scale. Move the data "
+            "towards the origin, or use float64.",
+        )
 
     # ---------------------------------------------------------------- arithmetic
 

@@ -141,3 +141,18 @@ def test_means_and_variances_of_binomial_draws(n, p):
     deviation = np.sqrt(n * p * (1 - p))
     assert abs(draws.mean() - n * p) < 4 * deviation / np.sqrt(draws.size)
     assert abs(draws.std() / deviation - 1) < 4 / np.sqrt(2 * draws.size)
+
+
+def test_a_prior_that_its_type_does_not_hold_is_refused():
+    def prior(mean):
+        return ef.ConjugatePrior.from_hyperparameters(
+            ef.Normal(1),
+            mean=jnp.array([mean]),
+            count=jnp.asarray(0.01),
+            scale=jnp.array([[2.0]]),
+            freedom=jnp.asarray(2.0),
+        )
+
+    with pytest.raises(ValueError, match=r"must be proper|do not hold these hyper-parameters"):
+        prior(1e12 if DOUBLE else 1e6)
+    assert np.isfinite(prior(10.0).log_evidence(jnp.array([[1.0], [2.0]])))
