@@ -119,6 +119,7 @@ def test_bad_settings_are_named(settings, error, words):
         ef.assess.compare(**arguments)
 
 
+@pytest.mark.slow
 def test_picture_of_criteria(tmp_path):
     import matplotlib
 

@@ -43,6 +43,7 @@ def test_report(poisson):
     assert "80" in text.splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_report_names_components_that_hold_nothing():
     mixture = ef.Mixture(ef.Normal(2), 3)
     rows = np.random.default_rng(0).normal(size=(40, 2))
