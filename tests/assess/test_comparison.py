@@ -1,7 +1,5 @@
 """Criteria are the formulas of their papers, and models are sorted by them."""
 
-from functools import partial
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -183,10 +181,39 @@ def test_diabetes():
 @needs_precision
 @pytest.mark.slow
 def test_carcinoma():
-    # some probabilities of the maximum are 0 or 1; a prior worth a thousandth of a row holds them
+    # some probabilities of the maximum are 0 or 1
     xs = matrix("carcinoma", "ABCDEFG").astype(int)
-    models = {k: ef.Mixture(ef.Replicated(ef.Bernoulli(), 7), k) for k in (2, 3)}
-    weak = partial(ef.weak_prior, count=1e-3)
-    found = ef.assess.compare(models, xs, key=jax.random.key(0), prior=weak)
+    found = choose({k: ef.Mixture(ef.Replicated(ef.Bernoulli(), 7), k) for k in (2, 3)}, xs)
     assert found.keys[0] == 3
     np.testing.assert_allclose(found.values, [697.136, 706.1], atol=0.05)
+
+
+@needs_data
+@needs_precision
+@pytest.mark.slow
+def test_penguins():
+    columns = ["bill_length_mm", "bill_depth_mm", "flipper_length_mm", "body_mass_g"]
+    rows = [row for row in table("penguins") if row[columns[0]]]
+    xs = np.array([[float(row[column]) for column in columns] for row in rows])
+    found = choose({k: ef.Mixture(ef.Normal(4), k, IDENTITY) for k in (2, 3)}, xs)
+    np.testing.assert_allclose(found.values, [10520.3, 10671.3], atol=0.1)
+    groups = found.best_model.posterior_hard_assignment(found.best_fit.params, xs)
+    species = [row["species"] for row in rows]
+    assert ef.assess.adjusted_rand_index(species, groups) == pytest.approx(0.960, abs=5e-3)
+
+
+@needs_data
+@needs_precision
+@pytest.mark.slow
+def test_zoo():
+    rows = table("zoo")
+    names = [name for name in rows[0] if name not in ("animal", "legs", "type")]
+    marks = np.array([[int(row[name]) for name in names] for row in rows])
+    legs = np.unique([row["legs"] for row in rows], return_inverse=True)[1]
+    family = ef.Product((ef.Replicated(ef.Bernoulli(), len(names)), ef.Categorical(6)))
+    model, xs = ef.Mixture(family, 5), (marks, legs)
+    found = ef.assess.compare({5: model}, xs, key=jax.random.key(0), restarts=32)
+    np.testing.assert_allclose(found.criteria[0].log_likelihood, -537.64, atol=0.01)
+    groups = model.posterior_hard_assignment(found.best_fit.params, xs)
+    types = [row["type"] for row in rows]
+    assert ef.assess.adjusted_rand_index(types, groups) == pytest.approx(0.87, abs=5e-3)
