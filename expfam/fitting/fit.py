@@ -15,7 +15,7 @@ from ..families.compiled import in_domain
 from ..geometry.points import Natural
 from ..geometry.programs import compiled_once
 from ..geometry.shards import with_automatic_axes
-from ..geometry.spaces import is_space
+from ..geometry.spaces import has_ledger
 from ..priors.base import AbstractPrior
 from ..priors.conjugate import check_prior
 from .blocks import is_stream
@@ -207,7 +207,7 @@ def _check_arguments(
             f"fit: `method` assigns rows to components, of which {type(model).__name__} has none; "
             'give a mixture, or EM(assignments="soft").'
         )
-    if isinstance(method, StepwiseEM | NaturalGradient) and _has_ledger(model):
+    if isinstance(method, StepwiseEM | NaturalGradient) and has_ledger(model.spaces):
         raise TypeError(
             f"fit: `method` must be expfam.EM(...) or expfam.Gradient(...) for {model!r}, whose "
             "statistics are those of a step from the present coefficients, but is "
@@ -226,11 +226,6 @@ def _check_arguments(
     if "start" in named and rows is None:
         raise ValueError("fit: `start` must be left out where `xs` comes in blocks; give `params`.")
     return restarts
-
-
-def _has_ledger(model: AbstractExponentialFamily) -> bool:
-    leaves = jax.tree.leaves(model.spaces, is_leaf=is_space)
-    return any(space.dim == 0 and 0 not in space.shape for space in leaves)
 
 
 def _is_key(key: Array) -> bool:

@@ -293,6 +293,12 @@ def is_space(node: object) -> bool:
     return isinstance(node, AbstractSpace)
 
 
+def has_ledger(spaces: Any) -> bool:
+    """Whether some statistics depend on the point, as those of regressions do; see `Ledger`."""
+    leaves = jax.tree.leaves(spaces, is_leaf=is_space)
+    return any(space.dim == 0 and 0 not in space.shape for space in leaves)
+
+
 def pack(spaces: Any, coords: Any, chart: Chart) -> Float[Array, " dim"]:
     """Pack structured coordinates, leaf by leaf, into one vector."""
     leaves, treedef = jax.tree.flatten(spaces, is_leaf=is_space)

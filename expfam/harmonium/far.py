@@ -8,6 +8,7 @@ from jaxtyping import Array, Float
 
 from ..families.observations import has_gaps, split_labels
 from ..geometry.points import pairing
+from ..geometry.spaces import has_ledger
 
 # Rounding of log-densities, in nats, from which on their differences are formed otherwise.
 _ROUNDING = 0.01
@@ -26,7 +27,7 @@ def distinct_logits(interaction: Any, coords: Any, x: Any) -> Float[Array, " k"]
     """
     logits = interaction.logits_given(coords, x)
     data, label = split_labels(x)
-    if interaction.nested or has_gaps(data):
+    if interaction.nested or has_gaps(data) or has_ledger(interaction.component.spaces):
         return logits
     kind = jnp.finfo(logits.dtype)
     parts = interaction.components(coords)
