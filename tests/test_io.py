@@ -102,7 +102,8 @@ def test_fits_and_schemas_come_back(tmp_path):
         schema = {"columns": ("a", "b"), "families": [NORMAL, None], 3: {"width": np.ones(2)}}
         ef.save(tmp_path / "fit", NORMAL, fit.params, own, schema)
         saved = ef.load(tmp_path / "fit")
-        assert repr(saved.fit) == repr(own)
+        assert (saved.fit.model, saved.fit.status) == (own.model, own.status)
+        assert (saved.fit.steps, saved.fit.converged) == (own.steps, own.converged)
         assert same(saved.fit.params, fit.params)
         assert same(saved.fit.log_likelihoods, fit.log_likelihoods)
         assert saved.fit.restart_statuses == fit.restart_statuses
