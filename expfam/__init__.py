@@ -3,6 +3,8 @@
 from . import assess as assess
 from . import plot as plot
 from . import tables as tables
+from .bayes.draws import align_labels as align_labels
+from .bayes.draws import to_arviz as to_arviz
 from .bayes.gibbs import sample_partitions as sample_partitions
 from .bayes.log_posterior import LogPosterior as LogPosterior
 from .bayes.log_posterior import log_posterior as log_posterior

@@ -1,6 +1,8 @@
 """One way to require something of values: an exception, or `error_if` where they are traced."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from operator import index
 from typing import Any, SupportsIndex, TypeVar
 
@@ -11,6 +13,8 @@ from jax.core import Tracer
 from jaxtyping import Array, Bool
 
 T = TypeVar("T")
+
+_NAN_WHERE_TRACED = ContextVar("_NAN_WHERE_TRACED", default=False)
 
 
 def require(values: T, condition: Bool[Array, ""] | bool, message: str | Callable[[], str]) -> T:
@@ -26,6 +30,8 @@ def require(values: T, condition: Bool[Array, ""] | bool, message: str | Callabl
         RuntimeError: at run time, from `equinox.error_if`, where the condition was traced.
     """
     if isinstance(condition, Tracer):
+        if _NAN_WHERE_TRACED.get():
+            return jax.tree.map(lambda leaf: _where(condition, leaf), values)
         # `error_if` copies what it is given, to one device: it is given one number, which it
         # returns, and which the values are made to depend on.
         one = eqx.error_if(
@@ -35,6 +41,16 @@ def require(values: T, condition: Bool[Array, ""] | bool, message: str | Callabl
     if not condition:
         raise ValueError(message if isinstance(message, str) else message())
     return values
+
+
+@contextmanager
+def nan_where_traced() -> Iterator[None]:
+    """A block in which values whose condition does not hold are NaN where they are traced."""
+    token = _NAN_WHERE_TRACED.set(True)
+    try:
+        yield
+    finally:
+        _NAN_WHERE_TRACED.reset(token)
 
 
 def _where(good: Bool[Array, ""], leaf: Array) -> Array:
