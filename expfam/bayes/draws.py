@@ -75,13 +75,13 @@ def _align(model: Mixture, draws: Any, rows: Any) -> Any:
     return jax.lax.map(permuted, draws)
 
 
-def to_arviz(points: Natural[Any], **readers: Callable[[Natural[Any]], Any]) -> Any:
+def to_arviz(points: Natural[Any], readers: dict[str, Callable[[Natural[Any]], Any]]) -> Any:
     """Draws as data of ArviZ, for its summaries, diagnostics and pictures.
 
     Args:
         points: draws, with the leading axes (chains, draws) on all leaves.
-        **readers: by the name of each variable, what reads it from one point, e.g.
-            `weights=mixture.weights`.
+        readers: by the name of each variable, what reads it from one point, e.g.
+            `{"weights": mixture.weights}`.
 
     Returns:
         `arviz.InferenceData`. It needs `pip install 'expfam[bayes]'`.
@@ -94,8 +94,8 @@ def to_arviz(points: Natural[Any], **readers: Callable[[Natural[Any]], Any]) -> 
         ) from error
     if not readers:
         raise TypeError(
-            "to_arviz: it needs what to read, by name, e.g. to_arviz(points, "
-            "weights=mixture.weights)."
+            "to_arviz: `readers` must say what to read, by name, e.g. "
+            '{"weights": mixture.weights}, but is empty.'
         )
     read = {name: jax.vmap(jax.vmap(reader)) for name, reader in readers.items()}
     groups = {"posterior": {name: np.asarray(reader(points)) for name, reader in read.items()}}

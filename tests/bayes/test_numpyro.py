@@ -108,15 +108,15 @@ def test_labels_are_aligned():
     stacked = [jnp.asarray(np.stack(leaf)) for leaf in zip(*moved, strict=True)]
     points = jax.tree.map(lambda a: a.reshape(2, 3, *a.shape[1:]), jax.vmap(point)(*stacked))
     aligned = ef.align_labels(three, points, xs)
-    data = ef.to_arviz(aligned, weights=three.weights)
+    data = ef.to_arviz(aligned, {"weights": three.weights})
     np.testing.assert_allclose(
         data.posterior["weights"], np.broadcast_to(weights, (2, 3, 3)), rtol=1e-4
     )
     before = jax.vmap(three.log_observable_density, (0, None))
     flat = [jax.tree.map(lambda a: a.reshape(6, *a.shape[2:]), p) for p in (points, aligned)]
     np.testing.assert_allclose(before(flat[0], xs), before(flat[1], xs), rtol=1e-4)
-    with pytest.raises(TypeError, match="it needs what to read"):
-        ef.to_arviz(aligned)
+    with pytest.raises(TypeError, match="`readers` must say what to read"):
+        ef.to_arviz(aligned, {})
 
 
 @pytest.mark.slow
