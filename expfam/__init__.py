@@ -120,3 +120,5 @@ from .regression.predict import predict as predict
 from .regression.predict import response_given as response_given
 from .regression.predict import sample_response as sample_response
 from .regression.regression import Regression as Regression
+from .regression.repeated import Repeated as Repeated
+from .regression.repeated import grouped as grouped
