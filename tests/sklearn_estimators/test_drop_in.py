@@ -1,4 +1,8 @@
-"""scikit-learn's own public tests of `GaussianMixture`, with ours in place of the class."""
+"""scikit-learn's own public tests of `GaussianMixture`, with ours in place of the class.
+
+With scikit-learn 1.9.1: 47 run, 5 functions are excluded, each with its reason. Tests of functions
+of scikit-learn that do not make a `GaussianMixture` are left out.
+"""
 
 import inspect
 
