@@ -29,11 +29,17 @@ from .fitting.result import Fit, Status
 from .geometry.manifold import layout_of
 from .geometry.points import Mean, Natural
 from .geometry.structures import AbstractStructure
-from .priors.conjugate import ConjugatePrior
+from .priors.base import AbstractPrior
+from .priors.weights import AbstractWeightPrior
+from .tables.columns import Column
+from .tables.schema import Factor, Schema
 
 _FORMAT, _VERSION = "expfam", "1"
 
-_ROOTS = AbstractExponentialFamily, AbstractStructure, AbstractBijection, AbstractRestriction
+_ROOTS = (
+    *(AbstractExponentialFamily, AbstractStructure, AbstractBijection, AbstractRestriction),
+    *(AbstractPrior, AbstractWeightPrior),
+)
 _OWN = __name__.rpartition(".")[0]
 
 _TYPES = {
@@ -62,14 +68,14 @@ class Saved(NamedTuple):
         params: its natural coordinates.
         fit: how they were found, or `None`.
         schema: what the columns of the data are, or `None`.
-        prior: the conjugate prior of the fit, or `None`.
+        prior: the prior of the fit, or `None`.
     """
 
     model: AbstractExponentialFamily
     params: Natural[Any]
     fit: Fit | None = None
     schema: Any = None
-    prior: ConjugatePrior | None = None
+    prior: AbstractPrior | None = None
 
 
 def save(
@@ -79,7 +85,7 @@ def save(
     fit: Fit | None = None,
     schema: Any = None,
     *,
-    prior: ConjugatePrior | None = None,
+    prior: AbstractPrior | None = None,
 ) -> None:
     """Write a model and its parameters to one file, from which `load` gives them back bit for bit.
 
@@ -90,7 +96,7 @@ def save(
         fit: result of `fit`, to be kept with them.
         schema: what describes the columns of the data, made of numbers, strings, tuples, lists,
             dictionaries and families.
-        prior: the conjugate prior of the fit.
+        prior: the prior of the fit.
 
     Raises:
         TypeError: what a file cannot hold, such as classes that are not those of this library.
@@ -101,7 +107,7 @@ def save(
             f"save: `model` must be a family or a model, but is of type {type(model).__name__}."
         )
     model._check_point(params, Natural, "save", "params")
-    for name, value, kind in (("fit", fit, Fit), ("prior", prior, ConjugatePrior)):
+    for name, value, kind in (("fit", fit, Fit), ("prior", prior, AbstractPrior)):
         if value is not None and not isinstance(value, kind):
             raise TypeError(
                 f"save: `{name}` must be an expfam.{kind.__name__}, but is of type "
@@ -113,7 +119,7 @@ def save(
         "params": writer.leaves(params),
         "fit": None if fit is None else writer.fit(fit),
         "schema": writer.node(schema),
-        "prior": None if prior is None else writer.prior(prior),
+        "prior": writer.node(prior),
     }
     _write(Path(path), content, writer.arrays)
 
@@ -164,14 +170,14 @@ def load(
             Natural(reader.coords(model, content["params"])),
             None if content["fit"] is None else reader.fit(content["fit"]),
             reader.node(content["schema"]),
-            None if content["prior"] is None else reader.prior(content["prior"]),
+            reader.prior(content["prior"]),
         )
     except _DAMAGE as error:
         raise _refused(file, f"it does not describe a model: {error}") from error
 
 
 def _known() -> Iterator[type]:
-    # The final classes of this library that models are made of.
+    # The final classes of this library that models, and schemas of tables, are made of.
     def below(cls: type) -> Iterator[type]:
         for child in cls.__subclasses__():
             yield child
@@ -181,6 +187,7 @@ def _known() -> Iterator[type]:
     for cls in (*(child for root in _ROOTS for child in below(root)), *coords, Frame):
         if cls.__module__.startswith(f"{_OWN}.") and vars(cls).get("__final__", False):
             yield cls
+    yield from (Natural, Mean, Schema, Factor, Column)
 
 
 # ------------------------------------------------------------------------------------ to JSON
@@ -234,13 +241,12 @@ class _Writer:
             **{name: self.node(vars(fit)[name]) for name in _PLAIN},
         }
 
-    def prior(self, prior: ConjugatePrior) -> dict[str, Any]:
-        total = self.leaves(prior.total)
-        return {"family": self.node(prior.family), "total": total, "count": self.array(prior.count)}
-
 
 # What a fit consists of besides its model, point and statuses.
-_PLAIN = "log_likelihoods", "steps", "converged", "remaining_gain", "restart_log_likelihoods"
+_PLAIN = (
+    *("log_likelihoods", "steps", "converged", "remaining_gain", "restart_log_likelihoods"),
+    *("boundary", "posterior"),
+)
 
 
 # ------------------------------------------------------------------------------------ from JSON
@@ -325,10 +331,11 @@ class _Reader:
             **{name: self.node(node[name]) for name in _PLAIN},
         )
 
-    def prior(self, node: Mapping[str, Any]) -> ConjugatePrior:
-        family = self.family(node["family"])
-        total = Mean(self.coords(family, node["total"]))
-        return ConjugatePrior(family, total, self.array(node["count"]))
+    def prior(self, node: Any) -> AbstractPrior | None:
+        prior = self.node(node)
+        if not isinstance(prior, AbstractPrior | None):
+            raise TypeError(f"a prior is of type {type(prior).__name__}")
+        return prior
 
 
 # ------------------------------------------------------------------------------------ the file

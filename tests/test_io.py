@@ -11,6 +11,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pandas as pd
 import pytest
 
 import expfam as ef
@@ -285,3 +286,27 @@ def test_huge_sizes_are_refused_at_once(tmp_path, instance):
 def test_a_file_that_is_not_there_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="nothing"):
         ef.load(tmp_path / "nothing")
+
+
+def test_posteriors_and_schemas_of_tables_come_back(tmp_path):
+    poisson = ef.Poisson()
+    mixture = ef.Mixture(poisson, 2)
+    component = ef.ConjugatePrior.from_hyperparameters(poisson, shape=1.0, rate=0.5)
+    prior = ef.MixturePrior.from_components(mixture, component, stick_breaking=(1.0, 2.0))
+    counts = pd.DataFrame({"calls": [0, 1, 0, 9, 8, 11]})
+    table = ef.tables.read(counts, families={"calls": poisson})
+    fit = ef.fit(
+        mixture,
+        jnp.asarray(counts["calls"]),
+        key=jax.random.key(0),
+        method=ef.VariationalBayes(2, None),
+        prior=prior,
+        params=mixture.initialize(jax.random.key(0)),
+    )
+    ef.save(tmp_path / "fit", mixture, fit.params, fit, table.schema, prior=prior)
+    saved = ef.load(tmp_path / "fit")
+    assert saved.schema == table.schema
+    assert saved.fit.boundary == fit.boundary
+    for found, wanted in ((saved.prior, prior), (saved.fit.posterior, fit.posterior)):
+        assert jax.tree.structure(found) == jax.tree.structure(wanted)
+        jax.tree.map(np.testing.assert_array_equal, found, wanted)
