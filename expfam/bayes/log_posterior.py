@@ -13,8 +13,11 @@ from ..families.base import AbstractExponentialFamily, Data
 from ..families.conversion import Numbers
 from ..families.support import check_observations, check_weights
 from ..geometry.points import Natural
+from ..harmonium.mixture_prior import MixturePrior
+from ..priors.base import AbstractPrior
 from ..priors.compiled import conditions, conjugacy_of
 from ..priors.conjugate import ConjugatePrior, _require_proper, check_prior
+from ..priors.weights import DirichletWeights
 from .vectors import AbstractVectors, vectors_of
 
 
@@ -102,7 +105,7 @@ def log_posterior(
     model: AbstractExponentialFamily,
     xs: Data,
     *,
-    prior: ConjugatePrior | Callable[[Natural[Any]], Array] | None,
+    prior: AbstractPrior | Callable[[Natural[Any]], Array] | None,
     weights: Numbers | None = None,
 ) -> LogPosterior:
     """The log-posterior of a model, for samplers and optimizers of any library.
@@ -115,8 +118,9 @@ def log_posterior(
     Args:
         model: a family or a model.
         xs: rows of observations, with one leading axis n; they may be incomplete or labeled.
-        prior: a proper `ConjugatePrior` of the model, or a function from a point to the log-density
-            of your own prior, which JAX can differentiate.
+        prior: a proper `ConjugatePrior` of the model; of a mixture also a `MixturePrior` with
+            Dirichlet weights; or a function from a point to the log-density of your own prior,
+            which JAX can differentiate.
         weights: n numbers, not negative: how often each row counts; once where not given.
 
     Raises:
@@ -148,6 +152,14 @@ def _checked(model: AbstractExponentialFamily, prior: Any) -> Any:
             return _require_proper(prior, prior, conditions(prior), "log_posterior")
         prior.mode()  # is there where a prior with one count is proper
         return prior
+    if isinstance(prior, MixturePrior):
+        check_prior(model, prior, "log_posterior")
+        if not isinstance(prior.weights, DirichletWeights):
+            raise TypeError(
+                "log_posterior: `prior` must have Dirichlet weights; broken sticks have parameters "
+                "of their own: write them in NumPyro, see expfam.numpyro.distribution."
+            )
+        return prior
     if not callable(prior):
         raise TypeError(
             "log_posterior: `prior` must be an expfam.ConjugatePrior, e.g. expfam.weak_prior("
@@ -168,9 +180,13 @@ def _value(
 
 
 def _log_prior(model: Any, prior: Any, coords: Any) -> Array:
-    if isinstance(prior, ConjugatePrior):
-        return prior._log_density(coords, model._log_normalizer(coords))
-    return prior(Natural(coords))
+    if not isinstance(prior, AbstractPrior):
+        return prior(Natural(coords))
+    value = prior._log_density(coords, model._log_normalizer(coords))
+    if isinstance(prior, MixturePrior):
+        # A density of weights, of which dπ = Π_k π_k times that of log-odds.
+        value = value + jnp.sum(model.interaction.log_weights(coords))
+    return value
 
 
 @jax.jit

@@ -121,6 +121,20 @@ def test_conjugate_prior_of_a_mixture_is_a_product():
     np.testing.assert_allclose(total - total[0], exact - exact[0], rtol=1e-4, atol=1e-5)
 
 
+def test_priors_of_weights_and_components():
+    mixture = ef.Mixture(ef.Poisson(), 3)
+    whole = ef.weak_prior(mixture, ROWS, 4.0)
+    own = ef.MixturePrior.of(whole)
+    vectors = jax.random.normal(jax.random.key(0), (3, mixture.dim))
+    one, two = (
+        jax.vmap(ef.log_posterior(mixture, ROWS, prior=prior))(vectors) for prior in (whole, own)
+    )
+    np.testing.assert_allclose(one - one[0], two - two[0], rtol=1e-4, atol=1e-4)
+    sticks = ef.MixturePrior.from_components(mixture, own.component(0), stick_breaking=1.0)
+    with pytest.raises(TypeError, match="Dirichlet weights"):
+        ef.log_posterior(mixture, ROWS, prior=sticks)
+
+
 def test_prior_of_your_own():
     # log-normal prior of a rate: θ = log λ is normal
     posterior = ef.log_posterior(
