@@ -54,23 +54,23 @@ class Gaps(NamedTuple):
 def gaps(model: Any, coords: Any) -> list[Gaps | None]:
     """The gaps of every leaf of the data, with a leading axis of components where there are some.
 
-    Of leaves that are real numbers, nothing. Where expectations depend on these, as on covariates,
-    the larger gaps for two values of them.
+    Of leaves that are real numbers, or given, nothing. Where expectations depend on numbers, as on
+    covariates, the larger gaps for two values of them.
     """
     supports, treedef = jax.tree.flatten(model.observed_support, is_leaf=is_support)
-    if all(support.is_real for support in supports):
+    if all(_is_known(support) for support in supports):
         return [None] * len(supports)
 
     def given(shift: float) -> list[Gaps | None]:
         unseen = [_unseen(support, shift) for support in supports]
         found = _expectations(model, coords, jax.tree.unflatten(treedef, unseen))
         return [
-            None if support.is_real else _gaps(support, leaf)
+            None if _is_known(support) else _gaps(support, leaf)
             for support, leaf in zip(supports, treedef.flatten_up_to(found), strict=True)
         ]
 
     one = given(0.0)
-    if not any(support.is_real for support in supports):
+    if not any(_is_known(support) for support in supports):
         return one
     return [
         a
@@ -96,10 +96,16 @@ def inside(model: Any, coords: Any) -> Bool[Array, ""]:
     return jnp.all(jnp.stack(away)) if away else jnp.ones((), bool)
 
 
+def _is_known(support: Support) -> bool:
+    return support.is_real or support.given
+
+
 def _unseen(support: Support, shift: float) -> Any:
     values = jnp.broadcast_to(jnp.asarray(support.filler), support.shape)
     if support.is_real:
         return values.astype(float) + (shift if support.kind == "real" else 0)
+    if support.given:
+        return values.astype(int)
     return Incomplete(values.astype(int), jnp.zeros(support.shape, bool))
 
 

@@ -82,6 +82,7 @@ class Support(eqx.Module):
         bound: the smallest number, for `kind="at least"`.
         whole: number of trailing axes that are seen or missing together; `None`: all.
         alike: whether entries along the first axis have parameters in common, as steps of a chain.
+        given: whether it is never missing, as covariates are.
     """
 
     shape: tuple[int, ...] = eqx.field(static=True)
@@ -91,6 +92,7 @@ class Support(eqx.Module):
     bound: float = eqx.field(static=True, default=0.0)
     whole: int | None = eqx.field(static=True, default=None)
     alike: bool = eqx.field(static=True, default=False)
+    given: bool = eqx.field(static=True, default=False)
 
     @property
     def values(self) -> str:

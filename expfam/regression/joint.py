@@ -1,5 +1,6 @@
 """Regressions whose covariates have a density of their own."""
 
+from dataclasses import replace
 from typing import Any, final
 
 import equinox as eqx
@@ -13,7 +14,7 @@ from ..families.base import AbstractExponentialFamily, Data
 from ..families.cells import AbstractCells
 from ..families.observations import has_gaps
 from ..families.observed import is_fully_observed
-from ..families.support import Support, leaves_of
+from ..families.support import Support, is_support, leaves_of
 from ..geometry.derivatives import differentiated_as
 from ..geometry.table import Kind, Table
 from .conditional import AbstractConditional, refuse
@@ -95,7 +96,8 @@ class JointRegression(AbstractConditional[JointCoords]):
 
     @property
     def _own_support(self) -> Any:
-        return self.covariates.support
+        own = self.covariates.support
+        return jax.tree.map(lambda leaf: replace(leaf, given=True), own, is_leaf=is_support)
 
     @property
     def spaces(self) -> JointCoords:

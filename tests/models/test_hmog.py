@@ -1,5 +1,6 @@
 """Hierarchical mixtures of Gaussians against p(x) = Σ_k π_k N(x; W m_k + b, W S_k Wᵀ + Ψ)."""
 
+import dataclasses
 from collections import Counter
 from functools import cache
 
@@ -464,7 +465,7 @@ def test_solved_em_step_matches_expected_statistics(name):
     # The next model has the expectations of the E-step, in the statistic. Without whitening they
     # are compared as they are.
     model = MODELS[name]
-    parts = [getattr(model, field) for field in model.__dataclass_fields__ if field != "whiten"]
+    parts = [getattr(model, f.name) for f in dataclasses.fields(model) if f.name != "whiten"]
     model = type(model)(*parts, whiten=False)
     params, xs = random_params(model, jax.random.key(17)), clustered(17, N_ROWS, P)
     wanted = expected_statistics(read_hmog(params.coords), xs)

@@ -277,4 +277,6 @@ def _representable(x: Array) -> Array:
 
 
 def _below(log_x: Array) -> Array:
-    return jnp.minimum(log_x - jnp.log(jnp.finfo(log_x.dtype).tiny).astype(log_x.dtype), 0)
+    # Zero itself, where it is admitted, counts as the smallest number.
+    gap = log_x - jnp.log(jnp.finfo(log_x.dtype).tiny).astype(log_x.dtype)
+    return jnp.where(jnp.isneginf(gap), 0, jnp.minimum(gap, 0))
