@@ -7,11 +7,11 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from ..geometry.spaces import Ledger, unpack
-from .response import AbstractResponse, note_products
+from .response import AbstractWithoutDispersion, note_products
 
 
 @final
-class Canonical(AbstractResponse):
+class Canonical(AbstractWithoutDispersion):
     """Responses whose natural coordinates, any real numbers, are the linear predictors."""
 
     family: Any
@@ -24,19 +24,8 @@ class Canonical(AbstractResponse):
     def scalar(self) -> bool:
         return self.family.spaces.shape == ()
 
-    @property
-    def exact(self) -> bool:
-        return False
-
-    @property
-    def dispersion_space(self) -> None:
-        return None
-
     def curvature_space(self, columns: int) -> Ledger:
         return Ledger((self.size, columns, self.size, columns))
-
-    def log_normalizer(self, dispersion: None) -> float:
-        return 0.0
 
     def log_density(self, predictor: Array, dispersion: None, y: Any) -> Array:
         return self.family._log_density(self.point(predictor, None), y)
@@ -53,31 +42,6 @@ class Canonical(AbstractResponse):
     def information(self, noted: Array, dispersion: None) -> Array:
         size = noted.shape[0] * noted.shape[1]
         return jnp.reshape(noted, (size, size))
-
-    def maximize(self, means: None, score: Array, step: Array, noted: Array, start: None) -> None:
-        return None
-
-    def origin(self, dtype: Any) -> None:
-        return None
-
-    def weak_dispersion(self, ys: Any) -> None:
-        return None
-
-    def to_unconstrained(self, dispersion: None) -> None:
-        return None
-
-    def from_unconstrained(self, free: None) -> None:
-        return None
-
-    def in_domain(self, dispersion: None) -> Array:
-        return jnp.array(True)
-
-    def usual(self, dispersion: None) -> None:
-        return None
-
-    def from_usual(self, given: Any, owner: str) -> None:
-        if given is not None:
-            raise ValueError(f"{owner}: `dispersion` must be left out for {self.family!r}.")
 
     def point(self, predictor: Array, dispersion: None) -> Any:
         return unpack(self.family.spaces, predictor, "natural")

@@ -12,11 +12,11 @@ from ..families.special.constants import LOG_2_PI
 from ..families.special.gamma import deviance, factorial_remainder, log_gap
 from ..geometry.derivatives import differentiated_as
 from ..geometry.spaces import Euclidean, Ledger
-from .response import AbstractResponse, note_product
+from .response import AbstractResponse, AbstractWithoutDispersion, note_product
 
 
 @final
-class LogMean(AbstractResponse):
+class LogMean(AbstractWithoutDispersion):
     """Responses of families of one coordinate, the logarithm of whose mean is the predictor."""
 
     family: Any
@@ -29,19 +29,8 @@ class LogMean(AbstractResponse):
     def scalar(self) -> bool:
         return True
 
-    @property
-    def exact(self) -> bool:
-        return False
-
-    @property
-    def dispersion_space(self) -> None:
-        return None
-
     def curvature_space(self, columns: int) -> Ledger:
         return Ledger((columns, columns))
-
-    def log_normalizer(self, dispersion: None) -> float:
-        return 0.0
 
     def log_density(self, predictor: Array, dispersion: None, y: Array) -> Array:
         return self.family._log_density(self.point(predictor, None), y)
@@ -59,31 +48,6 @@ class LogMean(AbstractResponse):
 
     def information(self, noted: Array, dispersion: None) -> Array:
         return noted
-
-    def maximize(self, means: None, score: Array, step: Array, noted: Array, start: None) -> None:
-        return None
-
-    def origin(self, dtype: Any) -> None:
-        return None
-
-    def weak_dispersion(self, ys: Any) -> None:
-        return None
-
-    def to_unconstrained(self, dispersion: None) -> None:
-        return None
-
-    def from_unconstrained(self, free: None) -> None:
-        return None
-
-    def in_domain(self, dispersion: None) -> Array:
-        return jnp.array(True)
-
-    def usual(self, dispersion: None) -> None:
-        return None
-
-    def from_usual(self, given: Any, owner: str) -> None:
-        if given is not None:
-            raise ValueError(f"{owner}: `dispersion` must be left out for {self.family!r}.")
 
     def point(self, predictor: Array, dispersion: None) -> Array:
         return self.family._maximize(jnp.exp(predictor[0]), None)

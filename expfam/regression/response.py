@@ -119,6 +119,57 @@ class AbstractResponse(eqx.Module):
         """A linear predictor near which y is probable."""
 
 
+class AbstractWithoutDispersion(AbstractResponse):
+    """Responses whose distribution is known where their linear predictor is."""
+
+    @property
+    def exact(self) -> bool:
+        """Never: the score and the information are those at the present coefficients."""
+        return False
+
+    @property
+    def dispersion_space(self) -> None:
+        """None."""
+        return
+
+    def log_normalizer(self, dispersion: None) -> float:
+        """Nothing."""
+        return 0.0
+
+    def maximize(self, means: None, score: Array, step: Array, noted: Array, start: None) -> None:
+        """None."""
+        return
+
+    def origin(self, dtype: Any) -> None:
+        """None."""
+        return
+
+    def weak_dispersion(self, ys: Any) -> None:
+        """None."""
+        return
+
+    def to_unconstrained(self, dispersion: None) -> None:
+        """None."""
+        return
+
+    def from_unconstrained(self, free: None) -> None:
+        """None."""
+        return
+
+    def in_domain(self, dispersion: None) -> Bool[Array, ""]:
+        """Yes, as there is none."""
+        return jnp.array(True)
+
+    def usual(self, dispersion: None) -> None:
+        """None."""
+        return
+
+    def from_usual(self, given: Any, owner: str) -> None:
+        """None; what is given is refused."""
+        if given is not None:
+            raise ValueError(f"{owner}: `dispersion` must be left out for {self.family!r}.")
+
+
 @jax.custom_jvp
 def note_product(ledger: Array, weight: Array, row: Array) -> Float[Array, ""]:
     """Zero, without a look at the ledger; its derivative there is w ũũᵀ."""
